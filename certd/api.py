@@ -1,0 +1,89 @@
+"""All that a plugin may import: the contract of challenge providers, version 1.
+
+A provider is one file: an options dataclass, a class with `publish` and `withdraw`, and a `ProviderSpec` that an
+entry point in the group `certd.providers` names. certd computes the proofs, follows CNAMEs, finds zones, waits for
+propagation and decides when to withdraw; a provider only adds and removes single values, and leaves all others alone.
+"""
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from certd.model.clock import Clock, SystemClock, deadline
+from certd.model.errors import ConfigError, ProviderError
+from certd.model.secret import Resolve, Secret
+
+API_VERSION = 1
+
+O = TypeVar("O")  # noqa: E741 - an options dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Dns01Proof:
+    """A TXT record (RFC 8555 §8.4).
+
+    `name` and `zone` are absolute names in A-labels without trailing dot, CNAMEs followed; `zone` is the zone
+    that `name` lies in. `value` is base64url(SHA-256(key authorization)), 43 characters, unquoted.
+    """
+
+    name: str
+    value: str
+    zone: str
+
+
+class DnsProvider(Protocol):
+    """Adds and removes TXT values, a set at a time. Both calls are safe to repeat and to cancel."""
+
+    async def publish(self, proofs: frozenset[Dns01Proof]) -> None:
+        """Add every value; adding twice is fine; other values of the same name stay.
+
+        Raises ProviderError: `retry=False` for bad credentials or an unknown zone, `retry=True` for the rest.
+        """
+        ...
+
+    async def withdraw(self, proofs: frozenset[Dns01Proof]) -> None:
+        """Remove exactly these values; absent is fine. Raises as `publish`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What certd hands to a provider when it is opened."""
+
+    clock: Clock
+    random: random.Random
+    secret: Resolve
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec(Generic[O]):
+    """The object that an entry point names.
+
+    `options` is a frozen dataclass: its fields (str, int, bool, Secret[str], tuple[str, ...]) are the provider's
+    options, their `metadata["doc"]` the documentation; a Secret[str] takes a reference (`file:`, `env:`,
+    `credential:`).
+    """
+
+    name: str
+    summary: str
+    options: type[O]
+    open: Callable[[O, Tools], AbstractAsyncContextManager[DnsProvider]]
+    api_version: int = API_VERSION
+
+
+__all__ = [
+    "API_VERSION",
+    "Clock",
+    "ConfigError",
+    "Dns01Proof",
+    "DnsProvider",
+    "ProviderError",
+    "ProviderSpec",
+    "Resolve",
+    "Secret",
+    "SystemClock",
+    "Tools",
+    "deadline",
+]

@@ -1,0 +1,60 @@
+"""Time as an injected thing: the only place that reads the wall clock.
+
+Everything else takes a `Clock` or a `now`. Waiting is `sleep_until(moment)`, so that a test can live through a year.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+LONGEST_NAP = timedelta(seconds=60)
+
+
+class Clock(Protocol):
+    """Wall time (aware, UTC) and waiting on it."""
+
+    def now(self) -> datetime: ...
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return at *moment* or later; at once when it has passed."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        # Timers stand still while a machine is suspended, and wall clocks step: look again at least once a minute.
+        while (left := moment - self.now()) > timedelta(0):  # noqa: ASYNC110 - nothing but time is awaited
+            await asyncio.sleep(min(left, LONGEST_NAP).total_seconds())
+
+
+@asynccontextmanager
+async def deadline(clock: Clock, limit: timedelta) -> AsyncIterator[None]:
+    """Raise TimeoutError in the block once *limit* has passed on *clock* (`asyncio.timeout` would be loop time)."""
+    try:
+        async with asyncio.timeout(None) as scope:
+            loop = asyncio.get_running_loop()
+
+            async def watch() -> None:
+                await clock.sleep_until(clock.now() + limit)
+                scope.reschedule(loop.time())
+
+            watcher = asyncio.create_task(watch(), name="deadline")
+            try:
+                yield
+            finally:
+                watcher.cancel()
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {limit.total_seconds():g} s") from None
+
+
+def monotonic() -> float:
+    """Seconds for measuring how long something took; never for deciding when."""
+    return time.monotonic()

@@ -1,0 +1,155 @@
+"""Identifiers and names (RFC 8555 §7.1.3, §9.7.7; RFC 8738; RFC 5890).
+
+Text from people becomes an `Identifier` here and nowhere else, so that `WWW.Example.org.`, `münchen.example` and
+`2001:DB8::0:1` have one form in orders, CSRs, the ledger and on disk.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+from certd.model.errors import ConfigError
+
+CertName = NewType("CertName", str)
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_LONGEST_NAME = 253
+_LONGEST_FILE_NAME = 200
+
+
+class IdentifierType(Enum):
+    DNS = "dns"
+    IP = "ip"
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """`value`: lower-case A-labels without trailing dot (perhaps with a leading `*.`), or RFC 5952 address text."""
+
+    type: IdentifierType
+    value: str
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.value.startswith("*.")
+
+    @property
+    def base(self) -> str:
+        """The value without `*.`: what an authorization and a DNS record name (RFC 8555 §7.1.4)."""
+        return self.value.removeprefix("*.")
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def parse_identifier(text: str) -> Identifier:
+    """Read a host name, wildcard, IDN or IP address as a person types it.
+
+    Raises ConfigError, naming *text*, for anything that no CA could certify.
+    """
+    stripped = text.strip()
+    bare = stripped[1:-1] if stripped.startswith("[") and stripped.endswith("]") else stripped
+    if ":" in bare or _looks_like_ipv4(bare):
+        return Identifier(IdentifierType.IP, _address(text, bare))
+    return Identifier(IdentifierType.DNS, _host_name(text, bare))
+
+
+def parse_identifiers(texts: Iterable[str]) -> tuple[Identifier, ...]:
+    """Read all; the same name written twice counts once; raises one ConfigError that names every mistake."""
+    found: dict[Identifier, None] = {}
+    mistakes: list[str] = []
+    for text in texts:
+        try:
+            found[parse_identifier(text)] = None
+        except ConfigError as mistake:
+            mistakes.append(str(mistake))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return tuple(found)
+
+
+def set_key(identifiers: Iterable[Identifier]) -> str:
+    """One text for an identifier set, whatever its order: the key of claims and of the CA's duplicate limit."""
+    return ",".join(sorted(f"{i.type.value}:{i.value}" for i in identifiers))
+
+
+def from_set_key(key: str) -> tuple[Identifier, ...]:
+    """The identifiers of a `set_key`, sorted."""
+    parts = (part.split(":", 1) for part in key.split(","))
+    return tuple(Identifier(IdentifierType(kind), value) for kind, value in parts)
+
+
+def default_name(identifiers: Sequence[Identifier]) -> CertName:
+    """A certificate's name unless one is given: its first identifier (design 2)."""
+    return CertName(identifiers[0].value)
+
+
+def file_name(name: CertName) -> str:
+    """The name as one path component: `*` → `_wildcard`, `:` → `-`.
+
+    Raises ConfigError for what could leave its directory or hide in it.
+    """
+    component = name.replace("*", "_wildcard").replace(":", "-")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", component, re.ASCII) or ".." in component:
+        raise ConfigError(f"{name!r} cannot be a certificate's name: use letters, digits, '.', '-' and '_'")
+    if len(component) > _LONGEST_FILE_NAME:
+        raise ConfigError(
+            f"{name[:40]}…: a certificate's name has at most {_LONGEST_FILE_NAME} characters; give --name"
+        )
+    return component
+
+
+def _looks_like_ipv4(text: str) -> bool:
+    # The last label of a host name is never numeric (RFC 3696 §2): 1.2.3.999 is a bad address, not a name.
+    last = text.rstrip(".").rsplit(".", 1)[-1]
+    return last.isascii() and last.isdigit()
+
+
+def _address(text: str, bare: str) -> str:
+    if "%" in bare:
+        raise ConfigError(f"{text!r}: an address with a zone (%…) is local to one link and cannot be certified")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        raise ConfigError(f"{text!r} is neither a host name nor an IP address") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        raise ConfigError(f"{text!r}: write the IPv4 address {address.ipv4_mapped} instead of its IPv6-mapped form")
+    return str(address)
+
+
+def _host_name(text: str, bare: str) -> str:
+    wildcard, rest = ("*.", bare[2:]) if bare.startswith("*.") else ("", bare)
+    name = _a_labels(text, rest.removesuffix("."))
+    labels = name.split(".")
+    if "*" in name:
+        raise ConfigError(f"{text!r}: '*' may only be the whole first label, as in *.example.org")
+    if not name or len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ConfigError(f"{text!r} is not a host name")
+    return wildcard + name
+
+
+def _a_labels(text: str, name: str) -> str:
+    if name.isascii() and "xn--" not in name.lower():
+        return name.lower()
+    import idna  # noqa: PLC0415 - 20 ms that only internationalised names need
+
+    try:
+        return idna.encode(name, uts46=True, transitional=False).decode("ascii")
+    except idna.IDNAError as why:
+        raise ConfigError(f"{text!r} is not an internationalised host name: {why}") from None
+
+
+__all__ = [
+    "CertName",
+    "Identifier",
+    "IdentifierType",
+    "default_name",
+    "file_name",
+    "from_set_key",
+    "parse_identifier",
+    "parse_identifiers",
+    "set_key",
+]
