@@ -1,7 +1,7 @@
 """What some source wants: the one form that configuration, one-shots and later sources meet in."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from certd.model.acme import IssuerId
@@ -16,7 +16,7 @@ class Desired:
     name: CertName
     identifiers: tuple[Identifier, ...]
     issuer: IssuerId
-    key: KeyWish = KeyWish()
+    key: KeyWish = field(default_factory=KeyWish)
     profile: str = ""
     preferred_chain: str = ""
     csr: bytes | None = None

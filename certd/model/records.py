@@ -97,7 +97,7 @@ class OrderRecord:
     reason: str
     state: OrderState
     created_at: datetime
-    url: OrderUrl = OrderUrl("")
+    url: OrderUrl | None = None
     certificate_url: str = ""
     expires_at: datetime | None = None
     ended_because: str = ""

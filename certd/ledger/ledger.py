@@ -1,0 +1,279 @@
+"""The ledger: the shared truth about accounts, orders, proofs, generations, scopes and what must be told.
+
+One transaction a step, all or nothing: `commit(claim, step, *records, events=…)`. Every write is fenced by the epoch of
+the node that took the claim. With SQLite the state directory belongs to one process (a kernel lock that dies with
+it), so opening the ledger takes the next epoch and with it every claim an earlier process may have left.
+"""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from certd.ledger import schema
+from certd.ledger.engine import Engine
+from certd.ledger.live_proofs import LiveProofs
+from certd.ledger.rows import TABLES, Record, Value, decode, encode, select, to_micros, upsert
+from certd.model.acme import IssuerId, OrderUrl
+from certd.model.clock import Clock
+from certd.model.errors import StorageError
+from certd.model.events import Event, as_fields
+from certd.model.identifiers import CertName
+from certd.model.keys import KeyId, KeyRecord
+from certd.model.proofs import ProofRecord, ProofState
+from certd.model.records import (
+    ORDER_TRANSITIONS,
+    AccountRecord,
+    Claim,
+    DesiredRecord,
+    DirectoryRecord,
+    FailureRecord,
+    Generation,
+    OrderRecord,
+    OrderState,
+    Renewal,
+    Scope,
+    ScopeRecord,
+)
+from certd.model.steps import Step, step
+
+R = TypeVar("R")
+_OPEN = "state NOT IN ('done', 'dead')"
+
+
+class ClaimLost(StorageError):
+    """Somebody else holds the claim now; nothing of this commit was written."""
+
+
+class Ledger:
+    """Made by `open_ledger`. Reads see every commit that has returned."""
+
+    def __init__(self, engine: Engine, clock: Clock, node: str, epoch: int) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._node = node
+        self._epoch = epoch
+        self._names: set[CertName] = set()
+        self._sets: set[str] = set()
+        self.live_proofs = LiveProofs()
+
+    # claims
+
+    def claim(self, name: CertName, set_key: str) -> Claim | None:
+        """The right to work on *name* and on the identifier set; None while another task has either."""
+        if name in self._names or set_key in self._sets:
+            return None
+        self._names.add(name)
+        self._sets.add(set_key)
+        return Claim(name, set_key, self._node, self._epoch)
+
+    def release(self, claim: Claim) -> None:
+        self._names.discard(claim.name)
+        self._sets.discard(claim.set_key)
+
+    # writing
+
+    async def commit(self, claim: Claim | None, which: Step, *records: Record, events: Sequence[Event] = ()) -> None:
+        """Store *records* and *events* together; returns once they survive a power cut.
+
+        Raises ClaimLost when *claim* is no longer ours, StorageError when the disk or an order's state forbids it.
+        """
+        rows = [(record, encode(record)) for record in records]
+
+        def job(connection: sqlite3.Connection) -> None:
+            self._fence(connection, claim)
+            for record, row in rows:
+                if isinstance(record, OrderRecord):
+                    _check_transition(connection, record)
+                fence: list[Value] = [self._node, self._epoch] if TABLES[type(record)].fenced else []
+                connection.execute(upsert(type(record)), [*row, *fence])
+            for event in events:
+                self._post(connection, event)
+
+        with step(which):
+            try:
+                await self._engine.write(job)
+            except sqlite3.IntegrityError as error:
+                raise StorageError(f"{which.value}: refused by the ledger: {error}") from error
+            self.live_proofs.see(record for record in records if isinstance(record, ProofRecord))
+
+    async def forget(self, sql: str, parameters: Sequence[Value]) -> int:
+        """Run one DELETE of ours; the number of rows. For `retention` and cleared scopes only."""
+        return await self._engine.write(lambda c: c.execute(sql, parameters).rowcount)
+
+    async def clear_scopes(self, scopes: Iterable[Scope]) -> None:
+        """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
+        rows = [(scope.kind.value, scope.issuer, scope.key) for scope in scopes]
+        await self._engine.write(
+            lambda c: c.executemany("DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?", rows)
+        )
+
+    def _fence(self, connection: sqlite3.Connection, claim: Claim | None) -> None:
+        (epoch,) = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
+        if epoch != self._epoch or (claim is not None and (claim.epoch != epoch or claim.name not in self._names)):
+            who = claim.name if claim else "this process"
+            raise ClaimLost(f"{who}: another certd took over; nothing was written")
+
+    def _post(self, connection: sqlite3.Connection, event: Event) -> None:
+        fields = as_fields(event)
+        document = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        connection.execute(
+            "INSERT INTO outbox (at, kind, name, document, node, epoch) VALUES (?, ?, ?, ?, ?, ?)",
+            (to_micros(self._clock.now()), fields["event"], fields.get("name", ""), document, self._node, self._epoch),
+        )
+
+    # reading
+
+    async def key(self, key_id: KeyId) -> KeyRecord:
+        found = await self._one(KeyRecord, "WHERE id = ?", key_id)
+        if found is None:
+            raise StorageError(f"key {key_id} is not in the ledger", hint="restore the state directory from a backup")
+        return found
+
+    async def accounts(self, issuer: IssuerId | None = None) -> list[AccountRecord]:
+        if issuer is None:
+            return await self._all(AccountRecord, "ORDER BY created_at")
+        return await self._all(AccountRecord, "WHERE issuer = ? ORDER BY created_at", issuer)
+
+    async def directory(self, issuer: IssuerId) -> DirectoryRecord | None:
+        return await self._one(DirectoryRecord, "WHERE issuer = ?", issuer)
+
+    async def desired(self, name: CertName) -> DesiredRecord | None:
+        return await self._one(DesiredRecord, "WHERE name = ?", name)
+
+    async def open_order(self, name: CertName) -> OrderRecord | None:
+        return await self._one(OrderRecord, f"WHERE name = ? AND {_OPEN}", name)
+
+    async def open_order_for_set(self, issuer: IssuerId, set_key: str) -> OrderRecord | None:
+        return await self._one(OrderRecord, f"WHERE issuer = ? AND set_key = ? AND {_OPEN}", issuer, set_key)
+
+    async def order_by_url(self, url: OrderUrl) -> OrderRecord | None:
+        return await self._one(OrderRecord, "WHERE url = ?", url)
+
+    async def order(self, order_id: str) -> OrderRecord | None:
+        return await self._one(OrderRecord, "WHERE id = ?", order_id)
+
+    async def open_orders(self) -> list[OrderRecord]:
+        return await self._all(OrderRecord, f"WHERE {_OPEN} ORDER BY created_at")
+
+    async def proofs(self, order_id: str) -> list[ProofRecord]:
+        """Those of one order that are not known to be withdrawn."""
+        return await self._all(ProofRecord, "WHERE order_id = ? AND state <> 'withdrawn'", order_id)
+
+    async def stray_proofs(self) -> list[ProofRecord]:
+        """Proofs whose order has come to its end: to be withdrawn, whoever published them."""
+        return await self._all(
+            ProofRecord,
+            "WHERE state <> 'withdrawn' AND order_id IN (SELECT id FROM orders WHERE state IN ('done', 'dead'))",
+        )
+
+    async def newest_generation(self, name: CertName) -> Generation | None:
+        return await self._one(Generation, "WHERE name = ? ORDER BY number DESC LIMIT 1", name)
+
+    async def generations(self, name: CertName) -> list[Generation]:
+        return await self._all(Generation, "WHERE name = ? ORDER BY number DESC", name)
+
+    async def generation_by_fingerprint(self, fingerprint: str) -> Generation | None:
+        return await self._one(Generation, "WHERE fingerprint = ?", fingerprint)
+
+    async def generation_of_order(self, order_id: str) -> Generation | None:
+        return await self._one(Generation, "WHERE order_id = ?", order_id)
+
+    async def names(self) -> list[CertName]:
+        return [CertName(row[0]) for row in await self._rows("SELECT DISTINCT name FROM generations ORDER BY name")]
+
+    async def renewal(self, name: CertName, number: int) -> Renewal | None:
+        return await self._one(Renewal, "WHERE name = ? AND number = ?", name, number)
+
+    async def scope(self, scope: Scope) -> ScopeRecord | None:
+        where = "WHERE kind = ? AND issuer = ? AND key = ?"
+        return await self._one(ScopeRecord, where, scope.kind.value, scope.issuer, scope.key)
+
+    async def failures(self, scope: Scope, since: datetime) -> list[FailureRecord]:
+        where = "WHERE kind = ? AND issuer = ? AND key = ? AND at >= ? ORDER BY at"
+        return await self._all(FailureRecord, where, scope.kind.value, scope.issuer, scope.key, to_micros(since))
+
+    async def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
+        """Outbox rows with an id above *after*, oldest first."""
+        sql = "SELECT id, at, document FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
+        return [(row[0], {"at": row[1], **json.loads(row[2])}) for row in await self._rows(sql, after, limit)]
+
+    async def meta(self, key: str) -> str | None:
+        rows = await self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    async def set_meta(self, key: str, value: str) -> None:
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        await self._engine.write(lambda c: c.execute(sql, (key, value)))
+
+    async def _one(self, kind: type[R], where: str, *parameters: Value) -> R | None:
+        found = await self._all(kind, where, *parameters)
+        return found[0] if found else None
+
+    async def _all(self, kind: type[R], where: str, *parameters: Value) -> list[R]:
+        return [decode(kind, row) for row in await self._rows(select(kind, where), *parameters)]
+
+    async def _rows(self, sql: str, *parameters: Value) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = await self._engine.read(lambda c: c.execute(sql, parameters).fetchall())
+        return rows
+
+
+@asynccontextmanager
+async def open_ledger(path: Path, *, clock: Clock, node: str) -> AsyncIterator[Ledger]:
+    """Open or create the ledger; the caller holds the state directory's lock.
+
+    Raises StorageError: not a ledger, a newer schema, not writable.
+    """
+    engine = Engine(path)
+    started_at = to_micros(clock.now())
+    try:
+        epoch: int = await engine.start(lambda c: _prepare(c, path, node, started_at))
+        ledger = Ledger(engine, clock, node, epoch)
+        ledger.live_proofs.see(await ledger._all(ProofRecord, f"WHERE state <> '{ProofState.WITHDRAWN.value}'"))  # noqa: SLF001
+        yield ledger
+    finally:
+        await engine.close()
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, node: str, started_at: int) -> int:
+    _create_or_check(connection, path)
+    connection.execute(
+        "INSERT INTO nodes VALUES (?, 1, ?) "
+        "ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, started_at = excluded.started_at",
+        (node, started_at),
+    )
+    (epoch,) = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (node,)).fetchone()
+    return int(epoch)
+
+
+def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not tables:
+        for statement in schema.TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema.VERSION),))
+        return
+    check_version(connection, path)
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what a newer certd wrote, and what certd did not write."""
+    try:
+        (found,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    except (sqlite3.OperationalError, TypeError):
+        raise StorageError(f"{path} is not a ledger of certd", hint="choose another --state-dir") from None
+    if int(found) > schema.VERSION:
+        raise StorageError(
+            f"{path}: written by a newer certd (schema {found}, this one knows {schema.VERSION}); nothing was changed",
+            hint="run that version again, or restore a backup made before the upgrade",
+        )
+
+
+def _check_transition(connection: sqlite3.Connection, order: OrderRecord) -> None:
+    row = connection.execute("SELECT state FROM orders WHERE id = ?", (order.id,)).fetchone()
+    before = OrderState(row[0]) if row else OrderState.INTENT
+    if order.state is not before and order.state not in ORDER_TRANSITIONS[before]:
+        raise StorageError(f"{order.name}: an order cannot go from {before.value} to {order.state.value}")
