@@ -3,13 +3,14 @@
 A proof is data: it is journalled before it is published, and another process can withdraw it from these fields alone.
 """
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import NewType, Protocol
 
 from certd.model.acme import ChallengeType
-from certd.model.identifiers import Identifier
+from certd.model.identifiers import Identifier, IdentifierType
 
 ProofId = NewType("ProofId", str)
 
@@ -30,6 +31,17 @@ class Proof:
     name: str
     value: str
     zone: str = ""  # dns-01: the zone the name lies in
+
+
+def tls_alpn_name(identifier: Identifier) -> str:
+    """The server name a tls-alpn-01 validator sends for *identifier*, without trailing dot: `Proof.name`.
+
+    RFC 8738 §6: for an address, "the IP address as a reverse mapping name" (`1.2.0.192.in-addr.arpa`, nibbles under
+    `ip6.arpa`), because SNI has no form for addresses.
+    """
+    if identifier.type is IdentifierType.IP:
+        return ipaddress.ip_address(identifier.value).reverse_pointer
+    return identifier.value
 
 
 class ProofState(Enum):
