@@ -67,8 +67,8 @@ class CaProtocolError(CaError):
 class CaRefused(CaError):
     """The CA answered with a problem document."""
 
-    def __init__(self, attempted: str, problem: "Problem", *, hint: str = "") -> None:
-        super().__init__(f"{attempted}: {problem}", hint=hint)
+    def __init__(self, attempted: str, problem: "Problem", *, message: str = "", hint: str = "") -> None:
+        super().__init__(message or f"{attempted}: {problem}", hint=hint)
         self.attempted = attempted
         self.problem = problem
 

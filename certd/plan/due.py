@@ -1,6 +1,7 @@
 """Is there anything to issue? A chain of small pure checks, each answering a finding or nothing (design 5).
 
-One path decides with ARI and without: a `Renewal` row holds the moment that was drawn once, whoever suggested the window.
+One path decides with ARI and without: a `Renewal` row holds the moment that was drawn once, whoever suggested its
+window.
 """
 
 import random

@@ -1,0 +1,111 @@
+"""Issue one certificate: claim → key and order rows → proofs → validation → finalize → chain → generation → files.
+
+Each arrow is durable before the next effect on the world, so that after `kill -9` at any instant the next run goes on
+with the same order (invariants 1 to 5). Nothing here knows a configuration file or a command line.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from certd.issue.authorize import authorize
+from certd.issue.failures import outage
+from certd.issue.finalize import collect, finalize
+from certd.issue.order import abandon, open_order
+from certd.issue.polling import poll_order
+from certd.issue.ports import Ledger, Tools
+from certd.issue.proofs import withdraw_all
+from certd.issue.renewal import refresh_renewal
+from certd.issue.work import Work
+from certd.model.acme import Order, OrderStatus
+from certd.model.desired import Desired
+from certd.model.errors import CaProtocolError, CaUnreachable, ProviderError, TryLater
+from certd.model.findings import Finding
+from certd.model.records import Claim, Generation, Renewal, Scope, ScopeKind
+from certd.plan.admission import FAILED_VALIDATIONS_WITHIN, OrderRequest, Wait, admit
+
+
+async def issue(tools: Tools, desired: Desired, finding: Finding, *, by_person: bool) -> tuple[Generation, Renewal]:
+    """Bring *desired* to a new generation, resuming an open order of its name.
+
+    Raises TryLater (a limit, or another task has the name or the identifier set), CaError, ChallengeFailed,
+    ChainRejected, ProviderError, StorageError; in each case the ledger has what the next run needs.
+    """
+    async with claimed(tools.ledger, desired) as claim:
+        open_row = await tools.ledger.open_order(desired.name)
+        if open_row is None or not open_row.state.is_paid:
+            await _check_admission(tools, desired, by_person=by_person)
+        try:
+            work, order = await open_order(tools, claim, desired, finding)
+            generation = await drive(work, order)
+        except CaUnreachable as failure:
+            await outage(tools, Scope(ScopeKind.ISSUER, desired.issuer, desired.issuer), "unreachable", str(failure))
+            raise
+        except ProviderError as failure:
+            await outage(tools, Scope(ScopeKind.ZONE, desired.issuer, desired.set_key), "provider", str(failure))
+            raise
+        await tools.files.write(generation)
+        return generation, await refresh_renewal(tools, generation)
+
+
+@asynccontextmanager
+async def claimed(ledger: Ledger, desired: Desired) -> AsyncIterator[Claim]:
+    """Hold the claims on the certificate's name and its identifier set."""
+    claim = ledger.claim(desired.name, desired.set_key)
+    if claim is None:
+        raise TryLater(
+            f"{desired.name}: another task of this certd is issuing it, or one with the same names", until=None
+        )
+    try:
+        yield claim
+    finally:
+        ledger.release(claim)
+
+
+async def drive(work: Work, order: Order) -> Generation:
+    """Follow the order to its certificate (RFC 8555 §7.1.6, §7.4)."""
+    while True:
+        match order.status:
+            case OrderStatus.PENDING:
+                order = await authorize(work, order)
+            case OrderStatus.READY:
+                order = await finalize(work, order)
+                await withdraw_all(work)
+            case OrderStatus.PROCESSING | OrderStatus.UNKNOWN:
+                limit = work.tools.patience.issuance
+                order = await poll_order(work, order, while_=OrderStatus.PROCESSING, limit=limit)
+            case OrderStatus.VALID:
+                generation = await collect(work, order)
+                await withdraw_all(work)
+                return generation
+            case OrderStatus.INVALID:
+                why = f"the CA made the order invalid: {order.error or 'no reason given'}"
+                await abandon(work, why)
+                raise CaProtocolError(f"{work.order.name}: {why}: {order.url}")
+
+
+async def _check_admission(tools: Tools, desired: Desired, *, by_person: bool) -> None:
+    now = tools.clock.now()
+    scopes = _scopes(tools, desired)
+    rows = [row for scope in scopes if (row := await tools.ledger.scope(scope))]
+    since = now - FAILED_VALIDATIONS_WITHIN
+    failed = [await tools.ledger.failures(s, since) for s in scopes if s.kind is ScopeKind.IDENTIFIER]
+    verdict = admit(OrderRequest(rows, failed, by_person), now)
+    if isinstance(verdict, Wait):
+        raise TryLater(
+            f"{verdict.reason}; nothing was sent to the CA", until=verdict.until, hint=_what_to_do(verdict.until)
+        )
+
+
+def _scopes(tools: Tools, desired: Desired) -> list[Scope]:
+    issuer = desired.issuer
+    return [
+        Scope(ScopeKind.ISSUER, issuer, issuer),
+        Scope(ScopeKind.ACCOUNT, issuer, tools.account.url),
+        Scope(ScopeKind.SET, issuer, desired.set_key),
+        *(Scope(ScopeKind.IDENTIFIER, issuer, identifier.base) for identifier in desired.identifiers),
+    ]
+
+
+def _what_to_do(until: datetime) -> str:
+    return f"correct what failed, and run the command again at {until:%Y-%m-%d %H:%M}Z or later"

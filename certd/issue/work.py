@@ -1,0 +1,67 @@
+"""One issuance in hand: its tools, its claim, what is wanted, and the order row as last committed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from certd.issue.ports import Tools
+from certd.model.desired import Desired
+from certd.model.events import Event
+from certd.model.identifiers import Identifier
+from certd.model.records import Claim, OrderRecord, Scope, ScopeKind
+from certd.model.steps import Step
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Requests in flight for one order of many names; the CA's burst limits are far above, its patience is not.
+AT_ONCE = 20
+
+
+@dataclass(slots=True)
+class Work:
+    """Mutable in one place: `order` is replaced by `save`, and by nothing else."""
+
+    tools: Tools
+    claim: Claim
+    desired: Desired
+    reason: str
+    order: OrderRecord
+
+    async def save(self, order: OrderRecord, which: Step, *events: Event) -> None:
+        await self.tools.ledger.commit(self.claim, which, order, events=events)
+        self.order = order
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        return self.desired.identifiers
+
+    def scope(self, kind: ScopeKind, identifier: Identifier | None = None) -> Scope:
+        """The scope of *kind* that this work touches; *identifier* for those that belong to one name."""
+        keys = {
+            ScopeKind.ISSUER: self.desired.issuer,
+            ScopeKind.ACCOUNT: self.tools.account.url,
+            ScopeKind.SET: self.desired.set_key,
+        }
+        key = keys.get(kind) or (identifier.base if identifier else self.desired.set_key)
+        return Scope(kind, self.desired.issuer, key)
+
+
+async def each(items: Iterable[T], act: Callable[[T], Awaitable[R]], *, at_once: int = AT_ONCE) -> list[R]:
+    """Run *act* on all items, so many at once, results in order; the first failure cancels the rest and is raised."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await act(item)
+
+    things = list(items)
+    if len(things) == 1:
+        return [await one(things[0])]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in things]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
