@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from certd.ledger.file import connect, storage_error
 from certd.model.errors import StorageError
 
 T = TypeVar("T")
@@ -91,31 +92,6 @@ class Engine:
             batch.append(waiting)
             block = False
         return batch, False
-
-
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection with our pragmas; the caller owns it."""
-    if read_only:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
-
-
-def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
-    """SQLite's word on *path* as one of ours, with what a person can do."""
-    text = str(error)
-    hints = {
-        "full": "free some space; nothing that was committed is lost, and the next run goes on from there",
-        "readonly": "the state directory must be writable by the user certd runs as",
-        "unable to open": "the state directory must exist and be accessible to the user certd runs as",
-        "malformed": "restore the state directory from a backup (docs/state.md)",
-        "not a database": "this file is not certd's; choose another --state-dir",
-    }
-    hint = next((hint for key, hint in hints.items() if key in text), "")
-    return StorageError(f"{path}: {text}", hint=hint)
 
 
 def _run(connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:

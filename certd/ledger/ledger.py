@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from certd.ledger import schema
 from certd.ledger.engine import Engine
+from certd.ledger.file import check_version
 from certd.ledger.live_proofs import LiveProofs
 from certd.ledger.rows import TABLES, Record, Value, decode, encode, select, to_micros, upsert
 from certd.model.acme import IssuerId, OrderUrl
@@ -257,19 +258,6 @@ def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema.VERSION),))
         return
     check_version(connection, path)
-
-
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what a newer certd wrote, and what certd did not write."""
-    try:
-        (found,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    except (sqlite3.OperationalError, TypeError):
-        raise StorageError(f"{path} is not a ledger of certd", hint="choose another --state-dir") from None
-    if int(found) > schema.VERSION:
-        raise StorageError(
-            f"{path}: written by a newer certd (schema {found}, this one knows {schema.VERSION}); nothing was changed",
-            hint="run that version again, or restore a backup made before the upgrade",
-        )
 
 
 def _check_transition(connection: sqlite3.Connection, order: OrderRecord) -> None:

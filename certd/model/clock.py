@@ -3,7 +3,6 @@
 Everything else takes a `Clock` or a `now`. Waiting is `sleep_until(moment)`, so that a test can live through a year.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +29,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     async def sleep_until(self, moment: datetime) -> None:
+        import asyncio  # noqa: PLC0415 - 23 ms, and deciding that nothing is due needs no loop
+
         # Timers stand still while a machine is suspended, and wall clocks step: look again at least once a minute.
         while (left := moment - self.now()) > timedelta(0):  # noqa: ASYNC110 - nothing but time is awaited
             await asyncio.sleep(min(left, LONGEST_NAP).total_seconds())
@@ -38,6 +39,8 @@ class SystemClock:
 @asynccontextmanager
 async def deadline(clock: Clock, limit: timedelta) -> AsyncIterator[None]:
     """Raise TimeoutError in the block once *limit* has passed on *clock* (`asyncio.timeout` would be loop time)."""
+    import asyncio  # noqa: PLC0415 - as above
+
     try:
         async with asyncio.timeout(None) as scope:
             loop = asyncio.get_running_loop()
