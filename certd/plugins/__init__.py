@@ -1,0 +1,1 @@
+"""Plugins: found by their entry points, given their options, opened."""

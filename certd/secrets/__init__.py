@@ -1,0 +1,1 @@
+"""Secrets by reference: they stand in files, the environment or systemd credentials, never in an argv or a journal."""

@@ -1,0 +1,265 @@
+"""DNS UPDATE (RFC 2136) signed with TSIG (RFC 8945): BIND, Knot, PowerDNS, Windows, many hosters.
+
+One UPDATE a zone, which the server applies whole or not at all; single values are added and removed, so that what
+others have put beside them stays. Must never believe an unsigned answer, and never send the key anywhere.
+"""
+
+import asyncio
+import base64
+import binascii
+import itertools
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from ipaddress import ip_address
+from typing import Any
+
+import dns.asyncbackend
+import dns.asyncquery
+import dns.exception
+import dns.inet
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.TXT
+import dns.tsig
+import dns.update
+
+from certd.api import Clock, ConfigError, Dns01Proof, DnsProvider, ProviderError, ProviderSpec, Secret, Tools, deadline
+
+LARGEST_UDP = 1232  # what never fragments
+MOST_PER_UPDATE = 150  # of values: 150 of the longest names still fit into 64 KiB
+
+ALGORITHMS = {
+    name: algorithm
+    for algorithm in (
+        dns.tsig.HMAC_SHA256,
+        dns.tsig.HMAC_SHA224,
+        dns.tsig.HMAC_SHA384,
+        dns.tsig.HMAC_SHA512,
+        dns.tsig.HMAC_SHA1,
+    )
+    if (name := algorithm.to_text(omit_final_dot=True))
+}
+
+
+class _Change(Enum):
+    ADD = "adding"
+    REMOVE = "removing"
+
+
+def _option(doc: str) -> dict[str, str]:
+    return {"doc": doc}
+
+
+@dataclass(frozen=True, slots=True)
+class Rfc2136Options:
+    server: str = field(metadata=_option("the zone's primary: ADDR:PORT, HOST:PORT, or either without port (53)"))
+    key_name: str = field(default="", metadata=_option("the TSIG key's name; empty: updates are not signed"))
+    key_secret: Secret[str] | None = field(default=None, metadata=_option("the TSIG key, base64 as tsig-keygen prints"))
+    key_algorithm: str = field(default="hmac-sha256", metadata=_option("one of " + ", ".join(ALGORITHMS)))
+    ttl: int = field(default=60, metadata=_option("seconds that resolvers may keep the TXT records"))
+    timeout: int = field(default=10, metadata=_option("seconds for one update, per address of the server"))
+
+    def __post_init__(self) -> None:
+        _split_server(self.server)
+        if bool(self.key_name) != (self.key_secret is not None):
+            raise ConfigError("key_name, key_secret: give both or neither")
+        if self.key_algorithm.rstrip(".").lower() not in ALGORITHMS:
+            raise ConfigError(f"key_algorithm: {self.key_algorithm!r} is none of {', '.join(ALGORITHMS)}")
+        if not 0 <= self.ttl <= 86400:
+            raise ConfigError(f"ttl: {self.ttl} is not between 0 and 86400 seconds")
+        if not 1 <= self.timeout <= 600:
+            raise ConfigError(f"timeout: {self.timeout} is not between 1 and 600 seconds")
+
+
+class Rfc2136:
+    """One primary server and one key."""
+
+    def __init__(self, options: Rfc2136Options, clock: Clock) -> None:
+        self._host, self._port = _split_server(options.server)
+        self._key = _key(options)
+        self._ttl = options.ttl
+        self._limit = timedelta(seconds=options.timeout)
+        self._clock = clock
+
+    async def publish(self, proofs: frozenset[Dns01Proof]) -> None:
+        await self._change(_Change.ADD, proofs)
+
+    async def withdraw(self, proofs: frozenset[Dns01Proof]) -> None:
+        await self._change(_Change.REMOVE, proofs)
+
+    async def _change(self, change: _Change, proofs: frozenset[Dns01Proof]) -> None:
+        """Every zone is tried, so that one that fails does not keep the others from being changed."""
+        failures: list[ProviderError] = []
+        for zone, batch in _batches(proofs):
+            try:
+                await self._send(change, zone, batch)
+            except ProviderError as failure:
+                failures.append(failure)
+        if failures:
+            raise ProviderError(
+                "\n".join(str(failure) for failure in failures),
+                retry=any(failure.retry for failure in failures),
+                hint=failures[0].hint,
+            )
+
+    async def _send(self, change: _Change, zone: str, proofs: Sequence[Dns01Proof]) -> None:
+        update = dns.update.UpdateMessage(zone + ".", keyring=self._key)
+        for proof in proofs:
+            _put(update, change, proof, self._ttl)
+        attempt = f"{zone}: {change.value} {len(proofs)} TXT values at {self._host} port {self._port} failed"
+        reply = await self._exchange(update, attempt)
+        _judge(reply, attempt, signed=self._key is not None)
+
+    async def _exchange(self, update: dns.update.UpdateMessage, attempt: str) -> dns.message.Message:
+        """The first answer from any address of the server; repeating an update changes nothing."""
+        silences: list[str] = []
+        for address in await _addresses(self._host, self._port, attempt):
+            try:
+                return await _ask(update, address, self._port, self._clock, self._limit)
+            except dns.tsig.PeerError as refusal:
+                raise _tsig_refusal(refusal, attempt) from refusal
+            except (OSError, EOFError, ValueError, struct.error, dns.exception.DNSException) as failure:
+                silences.append(f"{address}: {_reason(failure)}")
+        raise ProviderError(f"{attempt}: {'; '.join(silences)}", retry=True, hint="is the server up, and its port open?")
+
+
+def _put(update: dns.update.UpdateMessage, change: _Change, proof: Dns01Proof, ttl: int) -> None:
+    name = dns.name.from_text(proof.name)
+    value = dns.rdtypes.ANY.TXT.TXT(dns.rdataclass.IN, dns.rdatatype.TXT, [proof.value.encode("ascii")])
+    match change:
+        case _Change.ADD:
+            update.add(name, ttl, value)
+        case _Change.REMOVE:
+            update.delete(name, value)  # RFC 2136 §2.5.4: this one value; others and absent ones do not matter
+
+
+def _batches(proofs: frozenset[Dns01Proof]) -> Iterator[tuple[str, Sequence[Dns01Proof]]]:
+    by_zone = sorted(proofs, key=lambda proof: (proof.zone, proof.name, proof.value))
+    for zone, group in itertools.groupby(by_zone, key=lambda proof: proof.zone):
+        rest = list(group)
+        for start in range(0, len(rest), MOST_PER_UPDATE):
+            yield zone, rest[start : start + MOST_PER_UPDATE]
+
+
+async def _ask(
+    update: dns.update.UpdateMessage, address: str, port: int, clock: Clock, limit: timedelta
+) -> dns.message.Message:
+    """By TCP, where nothing is lost or forged in silence; by UDP if TCP leads nowhere and the update fits."""
+    try:
+        async with deadline(clock, limit / 2):
+            return await dns.asyncquery.tcp(update, address, port=port)
+    except (OSError, EOFError):
+        if len(update.to_wire()) > LARGEST_UDP:
+            raise
+    backend = dns.asyncbackend.get_backend("asyncio")
+    at, family = (address, port), dns.inet.af_for_address(address)
+    async with deadline(clock, limit / 2):
+        # Connected: a closed port is told at once, and the kernel drops what others send.
+        sock: Any = await backend.make_socket(family, socket.SOCK_DGRAM, 0, None, at)  # type: ignore[no-untyped-call]
+        async with sock:
+            return await dns.asyncquery.udp(update, address, port=port, sock=sock, ignore_unexpected=True)
+
+
+async def _addresses(host: str, port: int, attempt: str) -> Sequence[str]:
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as failure:
+        raise ProviderError(f"{attempt}: its name does not resolve: {failure.strerror}", retry=True) from failure
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+_HINTS = {
+    dns.rcode.REFUSED: (False, "the key may not change these names: see update-policy or allow-update of the zone"),
+    dns.rcode.NOTAUTH: (False, "this server is not the primary of the zone, or does not know the key"),
+    dns.rcode.NOTZONE: (False, "a name lies outside of the zone: is there a zone cut that DNS does not show?"),
+    dns.rcode.NOTIMP: (False, "this server takes no DNS UPDATE"),
+    dns.rcode.FORMERR: (False, "this server does not understand the update"),
+    dns.rcode.SERVFAIL: (True, "the server's log says why; often it cannot write the zone's journal file"),
+}
+
+
+def _judge(reply: dns.message.Message, attempt: str, *, signed: bool) -> None:
+    code = reply.rcode()
+    if code != dns.rcode.NOERROR:
+        retry, hint = _HINTS.get(code, (True, ""))
+        raise ProviderError(f"{attempt}: {dns.rcode.to_text(code)}", retry=retry, hint=hint)
+    if signed and not reply.had_tsig:
+        raise ProviderError(f"{attempt}: the answer is not signed, so it may be anybody's", retry=True)
+
+
+def _tsig_refusal(refusal: dns.tsig.PeerError, attempt: str) -> ProviderError:
+    match refusal:
+        case dns.tsig.PeerBadTime():
+            text, retry, hint = "BADTIME", True, "the clocks of this host and the server are minutes apart"
+        case dns.tsig.PeerBadSignature():
+            text, retry, hint = "BADSIG", False, "key_secret or key_algorithm is not what the server has for key_name"
+        case dns.tsig.PeerBadKey():
+            text, retry, hint = "BADKEY", False, "the server does not know key_name with this key_algorithm"
+        case _:
+            text, retry, hint = type(refusal).__name__, False, "see the server's log"
+    return ProviderError(f"{attempt}: the server refused the signature ({text})", retry=retry, hint=hint)
+
+
+def _reason(failure: Exception) -> str:
+    match failure:
+        case TimeoutError() | dns.exception.Timeout():
+            return str(failure)
+        case OSError():
+            return (failure.strerror or str(failure)).lower()
+        case dns.tsig.BadSignature() | dns.tsig.BadTime() | dns.tsig.BadKey():
+            return "the answer's signature is wrong"
+        case _:
+            return f"malformed answer ({type(failure).__name__})"
+
+
+def _key(options: Rfc2136Options) -> dns.tsig.Key | None:
+    if options.key_secret is None:
+        return None
+    try:
+        secret = base64.b64decode(options.key_secret.reveal().strip(), validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    if not secret:
+        raise ConfigError(
+            "provider rfc2136: key_secret: is not base64",
+            hint='it is only what stands in quotes after "secret" in the output of tsig-keygen',
+        )
+    return dns.tsig.Key(options.key_name, secret, ALGORITHMS[options.key_algorithm.rstrip(".").lower()])
+
+
+def _split_server(text: str) -> tuple[str, int]:
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ConfigError(f"server: {text!r} is not ADDR:PORT or HOST:PORT")
+    if ":" in host:
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ConfigError(f"server: {text!r} is not ADDR:PORT or HOST:PORT") from None
+    return host, int(port)
+
+
+@asynccontextmanager
+async def _open(options: Rfc2136Options, tools: Tools) -> AsyncIterator[DnsProvider]:
+    yield Rfc2136(options, tools.clock)
+
+
+SPEC = ProviderSpec(
+    name="rfc2136",
+    summary="DNS UPDATE with TSIG: BIND, Knot, PowerDNS and other servers of your own",
+    options=Rfc2136Options,
+    open=_open,
+)
