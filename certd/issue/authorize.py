@@ -62,7 +62,7 @@ async def _prepare(work: Work, authorization: Authorization) -> _Task:
     challenge = choose(authorization, work.tools.publishers.allowed)
     publisher = work.tools.publishers.by_type(challenge.type)
     key_authorization = work.tools.ca.key_authorization(challenge.token)
-    proof = await publisher.prove(authorization.identifier, challenge, key_authorization)
+    proof = await publisher.prove(authorization.identifier, key_authorization)
     return _Task(authorization, challenge, publisher, proof)
 
 

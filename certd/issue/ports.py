@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from certd.model.acme import AccountUrl, Ca, CertId, Chain, Chains, Challenge, ChallengeType, OrderUrl
+from certd.model.acme import AccountUrl, Ca, CertId, Chain, Chains, ChallengeType, OrderUrl
 from certd.model.clock import Clock
 from certd.model.events import Event
 from certd.model.findings import Finding
@@ -66,7 +66,7 @@ class Publisher(Protocol):
         """True: the journal's rows are the answers themselves, so publishing and withdrawing is committing."""
         ...
 
-    async def prove(self, identifier: Identifier, challenge: Challenge, key_authorization: str) -> Proof:
+    async def prove(self, identifier: Identifier, key_authorization: str) -> Proof:
         """The proof to journal: computed, and for DNS located (CNAMEs followed, zone found). Publishes nothing."""
         ...
 

@@ -44,6 +44,11 @@ def tls_alpn_name(identifier: Identifier) -> str:
     return identifier.value
 
 
+def token_of(key_authorization: str) -> str:
+    """The challenge's token: what stands before the thumbprint (RFC 8555 §8.1)."""
+    return key_authorization.partition(".")[0]
+
+
 class ProofState(Enum):
     JOURNALLED = "journalled"  # perhaps published
     WITHDRAWING = "withdrawing"  # fenced: it may be gone already, and is never published again

@@ -1,0 +1,89 @@
+"""dns-01 through a provider: located, journalled, published, seen at the authoritative servers, withdrawn."""
+
+import base64
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from certd.api import Dns01Proof, DnsProvider, ProviderSpec, Tools
+from certd.dns.authorities import Authorities
+from certd.dns.propagation import wait_until_visible
+from certd.dns.settings import DnsSettings
+from certd.issue.ports import Progress
+from certd.model.acme import ChallengeType
+from certd.model.clock import Clock
+from certd.model.identifiers import Identifier
+from certd.model.proofs import Proof
+from certd.plugins.opening import open_provider
+from certd.plugins.options import Chosen
+
+METHOD = "dns:"
+
+
+class DnsPublisher:
+    """One provider with one set of options; opened at its first use, closed with *stack*."""
+
+    is_the_journal = False
+
+    def __init__(
+        self,
+        spec: ProviderSpec[Any],
+        chosen: Chosen,
+        *,
+        tools: Tools,
+        settings: DnsSettings,
+        stack: AsyncExitStack,
+        progress: Progress,
+    ) -> None:
+        self.method = METHOD + spec.name
+        self.options = chosen.to_json()
+        self._spec, self._chosen, self._tools = spec, chosen, tools
+        self._authorities = Authorities(settings, tools.clock, tools.random)
+        self._stack, self._progress = stack, progress
+        self._provider: DnsProvider | None = None
+
+    @property
+    def _clock(self) -> Clock:
+        return self._tools.clock
+
+    @property
+    def _random(self) -> random.Random:
+        return self._tools.random
+
+    async def prove(self, identifier: Identifier, key_authorization: str) -> Proof:
+        """The record to publish (RFC 8555 §8.4)."""
+        located = await self._authorities.locate(identifier.base)
+        digest = hashlib.sha256(key_authorization.encode("ascii")).digest()
+        value = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        return Proof(ChallengeType.DNS_01, identifier, located.name, value, located.zone)
+
+    async def publish(self, proofs: Sequence[Proof]) -> None:
+        await (await self._open()).publish(_records(proofs))
+
+    async def wait_until_visible(self, proofs: Sequence[Proof]) -> None:
+        self._progress.note(
+            f"waiting until the name servers of {_zones(proofs)} show {len(_records(proofs))} record(s)"
+        )
+        await wait_until_visible(_records(proofs), self._authorities, self._clock, self._random)
+
+    async def wait_until_asked(self, proofs: Sequence[Proof]) -> None:
+        """It cannot be seen here."""
+
+    async def withdraw(self, proofs: Sequence[Proof]) -> None:
+        await (await self._open()).withdraw(_records(proofs))
+
+    async def _open(self) -> DnsProvider:
+        if self._provider is None:
+            opened = open_provider(self._spec, self._chosen, self._tools)
+            self._provider = await self._stack.enter_async_context(opened)
+        return self._provider
+
+
+def _records(proofs: Iterable[Proof]) -> frozenset[Dns01Proof]:
+    return frozenset(Dns01Proof(name=proof.name, value=proof.value, zone=proof.zone) for proof in proofs)
+
+
+def _zones(proofs: Iterable[Proof]) -> str:
+    return ", ".join(sorted({proof.zone for proof in proofs}))
