@@ -41,13 +41,14 @@ _KINDS: dict[Any, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. `default` is text as people would type it, empty where there is none."""
+    """One option. `default` is text as people would type it, empty where there is none; so is `example`."""
 
     name: str
     kind: Kind
     required: bool
     default: str
     doc: str
+    example: str = ""
 
 
 def options_of(cls: type[Any]) -> tuple[Option, ...]:
@@ -81,7 +82,8 @@ def _option(cls: type[Any], field: "dataclasses.Field[Any]", hint: Any) -> Optio
         raise ConfigError(f"{cls.__module__}.{cls.__qualname__}.{field.name}: options cannot have the type {hint}")
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Option(field.name, kind, required, "" if required else _shown(default), field.metadata.get("doc", ""))
+    shown = "" if required else _shown(default)
+    return Option(field.name, kind, required, shown, field.metadata.get("doc", ""), field.metadata.get("example", ""))
 
 
 def _without_none(hint: Any) -> Any:

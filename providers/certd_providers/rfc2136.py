@@ -54,15 +54,22 @@ class _Change(Enum):
     REMOVE = "removing"
 
 
-def _option(doc: str) -> dict[str, str]:
-    return {"doc": doc}
+def _option(doc: str, example: str = "") -> dict[str, str]:
+    return {"doc": doc, "example": example}
 
 
 @dataclass(frozen=True, slots=True)
 class Rfc2136Options:
-    server: str = field(metadata=_option("the zone's primary: ADDR:PORT, HOST:PORT, or either without port (53)"))
-    key_name: str = field(default="", metadata=_option("the TSIG key's name; empty: updates are not signed"))
-    key_secret: Secret[str] | None = field(default=None, metadata=_option("the TSIG key, base64 as tsig-keygen prints"))
+    server: str = field(
+        metadata=_option("the zone's primary: ADDR:PORT, HOST:PORT, or either without port (53)", "ns1.example.org:53")
+    )
+    key_name: str = field(
+        default="", metadata=_option("the TSIG key's name; empty: updates are not signed", "certd-key")
+    )
+    key_secret: Secret[str] | None = field(
+        default=None,
+        metadata=_option("the TSIG key, base64 as tsig-keygen prints it", "file:/etc/certd/rfc2136.secret"),
+    )
     key_algorithm: str = field(default="hmac-sha256", metadata=_option("one of " + ", ".join(ALGORITHMS)))
     ttl: int = field(default=60, metadata=_option("seconds that resolvers may keep the TXT records"))
     timeout: int = field(default=10, metadata=_option("seconds for one update, per address of the server"))
@@ -128,7 +135,9 @@ class Rfc2136:
                 raise _tsig_refusal(refusal, attempt) from refusal
             except (OSError, EOFError, ValueError, struct.error, dns.exception.DNSException) as failure:
                 silences.append(f"{address}: {_reason(failure)}")
-        raise ProviderError(f"{attempt}: {'; '.join(silences)}", retry=True, hint="is the server up, and its port open?")
+        raise ProviderError(
+            f"{attempt}: {'; '.join(silences)}", retry=True, hint="is the server up, and its port open?"
+        )
 
 
 def _put(update: dns.update.UpdateMessage, change: _Change, proof: Dns01Proof, ttl: int) -> None:
