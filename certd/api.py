@@ -62,10 +62,12 @@ class ProviderSpec(Generic[O]):
     """The object that an entry point names.
 
     `options` is a frozen dataclass: its fields (str, int, bool, Path, Secret[str], tuple[str, ...], or one of these or
-    None) are the provider's options, `metadata["doc"]` is their documentation, and `metadata["example"]` (optional) what
-    the example command shows for them. A Secret[str] takes a reference (`file:`, `env:`, `credential:`). `__post_init__` may raise ConfigError for values that cannot be meant; it also
-    runs before secrets are resolved, when each of them is empty. Several processes may use the same options, now or
-    later, so nothing in them may depend on the current directory: a Path is made absolute.
+    None) are the provider's options, `metadata["doc"]` is their documentation, and `metadata["example"]`, if any, what
+    an example command shows for them. A Secret[str] takes a reference (`file:`, `env:`, `credential:`).
+
+    `__post_init__` may raise ConfigError for values that cannot be meant; it also runs before secrets are resolved,
+    while each of them is empty. Several processes may use the same options, now or later, so nothing in them may
+    depend on the current directory: a Path is made absolute.
     """
 
     name: str
