@@ -32,17 +32,27 @@ KNOWN: dict[str, KnownServer] = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A CA as chosen on the command line. `trust`: PEM roots for its API, instead of the system's."""
+    """A CA as chosen on the command line. `trust`: PEM roots for its API, instead of the system's.
+
+    `id` is what the ledger knows it by: its directory URL, but `dev` for the embedded CA, whose port may change.
+    """
 
     id: IssuerId
     title: str
+    directory: str
     trust: Path | None = None
+
+    @property
+    def is_dev(self) -> bool:
+        return self.id == DEV
 
 
 def parse_server(text: str, ca_bundle: Path | None) -> Issuer:
     """A short name or an https directory URL. Raises ConfigError."""
+    if text.lower() == DEV:
+        return Issuer(IssuerId(DEV), "the embedded CA (not trusted)", "", ca_bundle)
     if known := KNOWN.get(text.lower()):
-        return Issuer(IssuerId(known.directory), known.title, ca_bundle)
+        return Issuer(IssuerId(known.directory), known.title, known.directory, ca_bundle)
     url = urlsplit(text)
     if url.scheme == "http":
         raise ConfigError(
@@ -53,7 +63,7 @@ def parse_server(text: str, ca_bundle: Path | None) -> Issuer:
         raise ConfigError(
             f"{text!r} is neither a directory URL (https://…) nor one of {', '.join([*KNOWN, DEV])}",
         )
-    return Issuer(IssuerId(text), url.netloc, ca_bundle)
+    return Issuer(IssuerId(text), url.netloc, text, ca_bundle)
 
 
 def title_of(issuer: IssuerId) -> str:

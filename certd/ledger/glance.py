@@ -21,6 +21,7 @@ class Glance:
     renewal: Renewal | None
     open_order: OrderRecord | None
     has_open_proofs: bool
+    reloaded: int | None  # the generation after which `--reload` last succeeded
 
 
 def glance(path: Path, name: CertName) -> Glance | None:
@@ -36,7 +37,8 @@ def glance(path: Path, name: CertName) -> Glance | None:
             renewal = _one(connection, Renewal, "WHERE name = ? AND number = ?", name, generation.number)
         order = _one(connection, OrderRecord, "WHERE name = ? AND state NOT IN ('done', 'dead')", name)
         proofs = connection.execute("SELECT 1 FROM proofs WHERE state <> 'withdrawn' LIMIT 1").fetchone()
-        return Glance(generation, renewal, order, proofs is not None)
+        reloaded = connection.execute("SELECT value FROM meta WHERE key = ?", (f"reloaded:{name}",)).fetchone()
+        return Glance(generation, renewal, order, proofs is not None, int(reloaded[0]) if reloaded else None)
     except sqlite3.Error as error:
         raise storage_error(path, error) from error
     finally:

@@ -1,0 +1,199 @@
+"""`certd issue`: parses, calls `certd.app`, prints. Imports of asyncio and X.509 wait until something is due."""
+
+from pathlib import Path
+
+import click
+
+from certd.app.request import (
+    DEFAULT_SERVER,
+    DEFAULT_STATE_DIR,
+    AccountOptions,
+    ChallengeOptions,
+    IssueRequest,
+    OutOptions,
+)
+
+A_FILE = click.Path(dir_okay=False, path_type=Path)
+A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(name="issue")
+@click.option(
+    "-d", "--domain", "names", multiple=True, metavar="NAME", help="A host name, *.wildcard or IP address; repeat."
+)
+@click.option("--name", default="", help="The certificate's own name.  [default: its first name]")
+@click.option(
+    "--server",
+    default=DEFAULT_SERVER,
+    show_default=True,
+    metavar="CA",
+    help="letsencrypt, letsencrypt-staging, zerossl, google, dev, or a directory URL.",
+)
+@click.option("--ca-bundle", type=A_FILE, help="Roots (PEM) to trust for the CA's own API.")
+@click.option("-m", "--email", multiple=True, help="Contact for the account.")
+@click.option("--agree-tos", is_flag=True, help="Agree to the CA's terms of service.")
+@click.option("--account", default="", metavar="URL", help="Use this account and no other.")
+@click.option("--eab-kid", default="", help="External account binding: the key id the CA gave.")
+@click.option("--eab-hmac-key", default="", metavar="REF", help="Its HMAC key: file:PATH, env:NAME or credential:NAME.")
+@click.option("--eab-algorithm", type=click.Choice(["HS256", "HS384", "HS512"]), default="HS256", show_default=True)
+@click.option(
+    "--challenge",
+    "challenges",
+    multiple=True,
+    metavar="TYPE",
+    help="http-01, dns-01 or tls-alpn-01; repeat to allow several.  [default: dns-01 with --dns, else http-01]",
+)
+@click.option(
+    "--dns", default="", metavar="PROVIDER", help="Prove by DNS, through this provider (certd providers list)."
+)
+@click.option(
+    "--dns-option",
+    "dns_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the provider; secrets by reference.",
+)
+@click.option(
+    "--dns-resolver",
+    "dns_resolvers",
+    multiple=True,
+    metavar="ADDR[:PORT]",
+    help="Ask these resolvers, not the system's.",
+)
+@click.option(
+    "--dns-server",
+    "dns_servers",
+    multiple=True,
+    metavar="ZONE=ADDR[:PORT]",
+    help="Name servers of a zone, instead of its NS records.",
+)
+@click.option(
+    "--propagation-timeout", default="", metavar="TIME", help="How long to wait for the name servers, as 300s or 5m."
+)
+@click.option("--webroot", type=A_DIRECTORY, help="Answer http-01 through a server that publishes this directory.")
+@click.option(
+    "--http-address",
+    default=":80",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen for http-01; fd:N for a passed socket.",
+)
+@click.option(
+    "--tls-address", default=":443", show_default=True, metavar="HOST:PORT", help="Where to listen for tls-alpn-01."
+)
+@click.option(
+    "--key-type", default="ec256", show_default=True, help="ec256, ec384, ec521, rsa2048, rsa3072, rsa4096, ed25519."
+)
+@click.option("--reuse-key", is_flag=True, help="Keep the key of the last generation.")
+@click.option("--profile", default="", help="One of the CA's certificate profiles.")
+@click.option(
+    "--preferred-chain", default="", metavar="CN", help="Take the chain whose top issuer has this common name."
+)
+@click.option("--csr", type=A_FILE, help="Issue for this request (PEM or DER); its key stays where it is.")
+@click.option("--out", type=A_DIRECTORY, help="Also copy the files here.")
+@click.option("--out-owner", default="", help="Owner of the copies.")
+@click.option("--out-group", default="", help="Group of the copies.")
+@click.option("--out-mode", default="", help="Mode of the copied key files, as 0640.")
+@click.option("--reload", default="", metavar="COMMAND", help="Run this once a new certificate is in place; no shell.")
+@click.option("--force", is_flag=True, help="Issue although nothing is due. Counts against the CA's limits.")
+@click.option("--dry-run", is_flag=True, help="Check all that can be checked, order nothing, change nothing.")
+@click.option("--state-dir", type=A_DIRECTORY, default=DEFAULT_STATE_DIR, show_default=True, envvar="CERTD_STATE_DIR")
+@click.option(
+    "--wait",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another certd on this state.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    names: tuple[str, ...],
+    name: str,
+    server: str,
+    ca_bundle: Path | None,
+    email: tuple[str, ...],
+    agree_tos: bool,
+    account: str,
+    eab_kid: str,
+    eab_hmac_key: str,
+    eab_algorithm: str,
+    challenges: tuple[str, ...],
+    dns: str,
+    dns_options: tuple[str, ...],
+    dns_resolvers: tuple[str, ...],
+    dns_servers: tuple[str, ...],
+    propagation_timeout: str,
+    webroot: Path | None,
+    http_address: str,
+    tls_address: str,
+    key_type: str,
+    reuse_key: bool,
+    profile: str,
+    preferred_chain: str,
+    csr: Path | None,
+    out: Path | None,
+    out_owner: str,
+    out_group: str,
+    out_mode: str,
+    reload: str,
+    force: bool,
+    dry_run: bool,
+    state_dir: Path,
+    wait: float,
+    as_json: bool,
+) -> int:
+    r"""Obtain a certificate, or renew it when it is due.
+
+    A second run of the same command with nothing due contacts no CA and exits 0, so it may stand in a timer. To move
+    from staging to production, change --server.
+
+    \b
+    certd issue -d example.org -d www.example.org --server letsencrypt-staging -m ops@example.org --agree-tos
+    certd issue -d '*.example.org' --dns rfc2136 --dns-option server=192.0.2.53 …
+    certd issue -d demo.localhost --server dev --http-address 127.0.0.1:0 --state-dir ./state
+    """
+    request = IssueRequest(
+        names=names,
+        name=name,
+        server=server,
+        ca_bundle=ca_bundle,
+        account=AccountOptions(email, agree_tos, eab_kid, eab_hmac_key, eab_algorithm, account),
+        challenge=ChallengeOptions(
+            challenges,
+            dns,
+            dns_options,
+            dns_resolvers,
+            dns_servers,
+            propagation_timeout,
+            webroot,
+            http_address,
+            tls_address,
+        ),
+        out=OutOptions(out, out_owner, out_group, out_mode),
+        key_type=key_type,
+        reuse_key=reuse_key,
+        profile=profile,
+        preferred_chain=preferred_chain,
+        csr=csr,
+        reload=reload,
+        force=force,
+        dry_run=dry_run,
+        state_dir=state_dir,
+        wait=wait,
+    )
+    return _run(request, as_json=as_json)
+
+
+def _run(request: IssueRequest, *, as_json: bool) -> int:
+    from certd.app.up_to_date import up_to_date
+    from certd.cli.issue_report import report
+
+    result = up_to_date(request)
+    if result is None:
+        from certd.app.issue import run_issue
+        from certd.cli.progress import TerminalProgress
+        from certd.cli.signals import run_until_signalled
+
+        result = run_until_signalled(run_issue(request, TerminalProgress(quiet=as_json)))
+    return report(result, as_json=as_json)
