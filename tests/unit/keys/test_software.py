@@ -110,6 +110,16 @@ async def test_a_damaged_or_swapped_blob_is_an_error_that_names_the_key() -> Non
             private_pem(broken)
 
 
+async def test_no_changed_octet_in_a_stored_rsa_key_goes_unseen() -> None:
+    """One wrong CRT number makes signatures from which the key can be computed."""
+    keys = store()
+    record = await keys.generate(KeyType.RSA2048)
+    for place in range(0, len(record.blob), 7):
+        blob = bytes((*record.blob[:place], record.blob[place] ^ 4, *record.blob[place + 1 :]))
+        with pytest.raises(KeyStoreError):
+            await keys.open(replace(record, blob=blob))
+
+
 async def test_the_exported_pem_is_pkcs8_and_comes_back_as_the_same_key() -> None:
     keys = store()
     for type_ in (KeyType.EC256, KeyType.RSA2048, KeyType.ED25519):
