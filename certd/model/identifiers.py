@@ -16,6 +16,8 @@ from certd.model.errors import ConfigError
 CertName = NewType("CertName", str)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+_WILDCARD = "_wildcard."
 _LONGEST_NAME = 253
 _LONGEST_FILE_NAME = 200
 
@@ -51,7 +53,7 @@ def parse_identifier(text: str) -> Identifier:
     Raises ConfigError, naming *text*, for anything that no CA could certify.
     """
     stripped = text.strip()
-    bare = stripped[1:-1] if stripped.startswith("[") and stripped.endswith("]") else stripped
+    bare = stripped[1:-1] if stripped.startswith("[") and stripped.endswith("]") and ":" in stripped else stripped
     if ":" in bare or _looks_like_ipv4(bare):
         return Identifier(IdentifierType.IP, _address(text, bare))
     return Identifier(IdentifierType.DNS, _host_name(text, bare))
@@ -88,18 +90,42 @@ def default_name(identifiers: Sequence[Identifier]) -> CertName:
 
 
 def file_name(name: CertName) -> str:
-    """The name as one path component: `*` → `_wildcard`, `:` → `-`.
+    """The name as one path component: a leading `*.` → `_wildcard.`, an IPv6 address's `:` → `-`.
 
-    Raises ConfigError for what could leave its directory or hide in it.
+    Two names never share a component: a name that reads like the component of another is refused. Raises ConfigError
+    for those, and for what could leave its directory or hide in it.
     """
-    component = name.replace("*", "_wildcard").replace(":", "-")
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", component, re.ASCII) or ".." in component:
+    component = _component(name)
+    if not _COMPONENT.fullmatch(component) or ".." in component:
         raise ConfigError(f"{name!r} cannot be a certificate's name: use letters, digits, '.', '-' and '_'")
     if len(component) > _LONGEST_FILE_NAME:
         raise ConfigError(
-            f"{name[:40]}…: a certificate's name has at most {_LONGEST_FILE_NAME} characters; give --name"
+            f"{name[:40]}…: a certificate's name has at most {_LONGEST_FILE_NAME} characters", hint="give --name"
         )
     return component
+
+
+def _component(name: CertName) -> str:
+    if name.startswith("*."):
+        return f"{_WILDCARD}{name[2:]}"
+    if _is_ipv6(name):
+        # `::1` would begin with a dash, which commands take for an option. RFC 5952 §4.2 writes no address as `0::…`.
+        return f"{'0' if name.startswith(':') else ''}{name}".replace(":", "-")
+    shown = name.replace("-", ":")
+    if name.startswith(_WILDCARD) or _is_ipv6(shown[1:] if shown.startswith("0::") else shown):
+        raise ConfigError(
+            f"{name!r} cannot be a certificate's name: on disk it would be taken for a wildcard's or an address's",
+            hint="give another --name",
+        )
+    return name
+
+
+def _is_ipv6(text: str) -> bool:
+    """In the one form that `parse_identifier` makes."""
+    try:
+        return ":" in text and str(ipaddress.IPv6Address(text)) == text
+    except ValueError:
+        return False
 
 
 def _looks_like_ipv4(text: str) -> bool:
@@ -126,7 +152,8 @@ def _host_name(text: str, bare: str) -> str:
     labels = name.split(".")
     if "*" in name:
         raise ConfigError(f"{text!r}: '*' may only be the whole first label, as in *.example.org")
-    if not name or len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels):
+    # A full-width digit is mapped to its ASCII one (UTS 46), so an address can appear only here.
+    if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels) or _looks_like_ipv4(name):
         raise ConfigError(f"{text!r} is not a host name")
     return wildcard + name
 
