@@ -341,9 +341,9 @@ def test_a_hundred_thousand_names_stay_inside_and_apart() -> None:
 @given(identifier=identifiers)
 def test_every_identifier_can_name_its_certificate(identifier: Identifier) -> None:
     """But for the host names that read like an address on disk, whose error says what to do."""
-    component = ""
+    component = hint = ""
     try:
         component = file_name(default_name([identifier]))
-    except ConfigError as error:
-        refused = error
-    assert decoded(component) == identifier.value or (identifier.type is DNS and "--name" in refused.hint)
+    except ConfigError as refused:
+        hint = refused.hint
+    assert decoded(component) == identifier.value or (identifier.type is DNS and "--name" in hint)

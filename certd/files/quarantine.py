@@ -1,0 +1,34 @@
+"""`quarantine/<name>/<order>.pem`: odd chains, kept for a person to look at and never served (invariant 3)."""
+
+import os
+import re
+from pathlib import Path
+
+from certd.files.access import PRIVATE
+from certd.files.faults import told
+from certd.files.writing import make_directory, opened, sweep, swept_on_error, write_new
+from certd.model.errors import StorageError
+from certd.model.identifiers import CertName, file_name
+
+QUARANTINE = "quarantine"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+
+
+def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) -> Path:
+    """Write what the CA sent for an order; a later download of the same order replaces it. Raises StorageError."""
+    if not _LABEL.fullmatch(order_id):
+        raise StorageError(f"{order_id[:40]!r} cannot name a file")
+    component, target = file_name(name), f"{order_id}.pem"
+    path = root / QUARANTINE / component / target
+    with told(path, "keep the odd chain"), opened(root) as top:
+        make_directory(QUARANTINE, at=top, access=PRIVATE)
+        with opened(QUARANTINE, at=top, follow=False) as all_names:
+            make_directory(component, at=all_names, access=PRIVATE)
+            with opened(component, at=all_names, follow=False) as directory:
+                staged = f".{target}.new"
+                sweep(staged, at=directory)
+                with swept_on_error(staged, at=directory):
+                    write_new(staged, chain_pem.encode("utf-8"), at=directory, access=PRIVATE, mode=0o600)
+                    os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
+    return path
