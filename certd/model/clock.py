@@ -41,12 +41,13 @@ async def deadline(clock: Clock, limit: timedelta) -> AsyncIterator[None]:
     """Raise TimeoutError in the block once *limit* has passed on *clock* (`asyncio.timeout` would be loop time)."""
     import asyncio  # noqa: PLC0415 - as above
 
+    moment, scope = clock.now() + limit, asyncio.timeout(None)
     try:
-        async with asyncio.timeout(None) as scope:
+        async with scope:
             loop = asyncio.get_running_loop()
 
             async def watch() -> None:
-                await clock.sleep_until(clock.now() + limit)
+                await clock.sleep_until(moment)
                 scope.reschedule(loop.time())
 
             watcher = asyncio.create_task(watch(), name="deadline")
@@ -55,6 +56,8 @@ async def deadline(clock: Clock, limit: timedelta) -> AsyncIterator[None]:
             finally:
                 watcher.cancel()
     except TimeoutError:
+        if not scope.expired():  # somebody else's limit ran out within the block, and its own text says which
+            raise
         raise TimeoutError(f"no answer within {limit.total_seconds():g} s") from None
 
 
