@@ -34,9 +34,8 @@ _HASHES: dict[Algorithm, hashes.HashAlgorithm] = {
     Algorithm.RS256: hashes.SHA256(),
 }
 
-_PEM_KEY = re.compile(
-    rb"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----[\sA-Za-z0-9+/=:,\-]+?-----END \1-----",
-)
+# The body ends at the next dashes, whatever they begin: a search that goes on past them is quadratic (CVE-2024-12401).
+_PEM_KEY = re.compile(rb"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----(?:[^-]|-(?!----))*-----END \1-----")
 _LONGEST_KEY_FILE = 64 * 1024
 
 
@@ -181,6 +180,7 @@ def _key_block(data: bytes, source: str) -> bytes:
         raise KeyStoreError(f"{source}: {len(blocks)} private keys in one file; one is needed")
     if not blocks:
         first = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", data)
-        what = f"it holds a {first.group(1).decode('ascii').lower()}" if first else "its PEM is cut off or damaged"
+        label = first.group(1).decode("ascii").lower() if first else "private key"
+        what = "its PEM is cut off or damaged" if "private key" in label else f"it holds a {label}"
         raise KeyStoreError(f"{source}: no private key in this file: {what}")
     return blocks[0]

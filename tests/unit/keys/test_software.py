@@ -1,6 +1,7 @@
 """Software keys: made, opened, signing and imported; clear words for every file that is no key of ours."""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from certd.keys.software import FileKeyStore, private_pem
 from certd.model.errors import KeyStoreError
@@ -170,8 +173,8 @@ PLAIN = P256.private_bytes(Encoding.PEM, PKCS8, NoEncryption())
         (lambda: b"", "not a private key"),
         (lambda: b"\x00" * 100, "not a private key"),
         (lambda: CERTIFICATE, "no private key in this file: it holds a certificate"),
-        (lambda: PLAIN[:-30], "no private key in this file"),
-        (lambda: PLAIN.replace(b"M", b"\xff", 1), "no private key"),
+        (lambda: PLAIN[:-30], "no private key in this file: its PEM is cut off or damaged"),
+        (lambda: PLAIN.replace(b"M", b"\xff", 1), "not a private key"),
         (lambda: PLAIN[:40] + b"AAAA" + PLAIN[40:], "not a private key"),
         (lambda: PLAIN + PLAIN, "2 private keys"),
         (lambda: b"x" * 70_000, "too long"),
@@ -194,6 +197,26 @@ def test_a_file_that_is_no_usable_key_says_why(make: Callable[[], bytes], words:
     assert caught.value.__cause__ is None, "parser texts may quote the key"
     if "encrypted" in words:
         assert "openssl pkey -in my.pem" in caught.value.hint
+
+
+@settings(deadline=None, max_examples=1000)
+@given(place=st.integers(0, len(PLAIN) - 1), bits=st.integers(1, 255), cut=st.booleans())
+def test_a_damaged_key_file_is_an_error_and_never_a_crash(place: int, bits: int, cut: bool) -> None:
+    """FZ4: one octet changed, or the rest cut off, anywhere."""
+    data = PLAIN[:place] if cut else bytes((*PLAIN[:place], PLAIN[place] ^ bits, *PLAIN[place + 1 :]))
+    with contextlib.suppress(KeyStoreError):
+        assert store().import_key(data, "my.pem").type is KeyType.EC256
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "piece", [b"-----BEGIN PRIVATE KEY-----", b"-----BEGIN ", b"-----BEGIN A B PRIVATE KEY-----\n-"]
+)
+def test_a_file_made_to_be_slow_is_not(piece: bytes) -> None:
+    """CVE-2024-12401: a PEM reader that looks for each end from each beginning."""
+    for _ in range(20):
+        with pytest.raises(KeyStoreError):
+            store().import_key((piece * 7000)[:65536], "my.pem")
 
 
 async def test_many_keys_can_be_made_at_once() -> None:
