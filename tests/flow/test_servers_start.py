@@ -1,0 +1,72 @@
+"""Each server starts, answers as what it is, can be told things, and leaves no process (a fixture here looks)."""
+
+import aiohttp
+import dns.asyncquery
+import dns.message
+import pytest
+from cryptography import x509
+
+from tests.flow.conftest import StartPebble
+from tests.servers.pebble import Flavour, Pebble, PebbleOptions
+
+pytestmark = pytest.mark.server("pebble")
+
+
+async def _directory(ca: Pebble) -> dict[str, object]:
+    async with aiohttp.ClientSession() as http, http.get(ca.directory_url, ssl=ca.trust()) as reply:
+        found: dict[str, object] = await reply.json()
+        return found
+
+
+async def _txt(server: str, name: str) -> list[str]:
+    address, _, port = server.rpartition(":")
+    reply = await dns.asyncquery.udp(dns.message.make_query(name, "TXT"), address, port=int(port), timeout=5)
+    return sorted(text.decode() for rrset in reply.answer for rdata in rrset for text in rdata.strings)
+
+
+async def test_current_pebble_has_renewal_info_one_profile_and_as_many_roots_as_asked(
+    start_pebble: StartPebble,
+) -> None:
+    ca = await start_pebble(PebbleOptions(alternate_roots=2, chain_length=2, eab_keys={"kid-1": "c2VjcmV0" * 6}))
+    directory = await _directory(ca)
+    meta = directory["meta"]
+    assert "renewalInfo" in directory
+    assert isinstance(meta, dict)
+    assert list(meta["profiles"]) == ["default"]
+    assert meta["externalAccountRequired"] is True
+    roots = [x509.load_pem_x509_certificate(each.encode()) for each in await ca.roots()]
+    assert (
+        len({each.fingerprint(each.signature_hash_algorithm) for each in roots if each.signature_hash_algorithm}) == 3
+    )
+
+
+async def test_debians_pebble_has_neither_renewal_info_nor_profiles(start_pebble: StartPebble) -> None:
+    ca = await start_pebble(PebbleOptions(flavour=Flavour.DEBIAN))
+    directory = await _directory(ca)
+    assert "newOrder" in directory
+    assert "renewalInfo" not in directory
+    assert "profiles" not in str(directory["meta"])
+    assert len(await ca.roots()) == 1
+
+
+async def test_requests_are_counted_at_pebble_without_the_probe_that_waited_for_it(start_pebble: StartPebble) -> None:
+    ca = await start_pebble()
+    assert ca.requests() == []
+    directory = await _directory(ca)
+    async with aiohttp.ClientSession() as http:
+        await http.head(str(directory["newNonce"]), ssl=ca.trust())
+        await http.head(str(directory["newNonce"]), ssl=ca.trust())
+    assert ca.requests() == [("GET", "directory"), ("HEAD", "newNonce"), ("HEAD", "newNonce")]
+    assert ca.request_table() == {"directory": 1, "newNonce": 2}
+
+
+@pytest.mark.parametrize("flavour", Flavour)
+async def test_challtestsrv_serves_the_txt_values_it_is_told(start_pebble: StartPebble, flavour: Flavour) -> None:
+    ca = await start_pebble(PebbleOptions(flavour=flavour))
+    srv = ca.challtestsrv
+    await srv.set_txt("_acme-challenge.a.test", "one")
+    await srv.set_txt("_acme-challenge.a.test", "two")
+    assert await _txt(srv.dns_server, "_acme-challenge.a.test") == ["one", "two"]
+    await srv.clear_txt("_acme-challenge.a.test")
+    assert await _txt(srv.dns_server, "_acme-challenge.a.test") == []
+    assert len(await srv.dns_requests("_acme-challenge.a.test")) == 2
