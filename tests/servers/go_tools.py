@@ -2,7 +2,7 @@
 
 A build is kept in `.cache/go-tools/` under the hash of its module files and of the compiler's version, so it happens
 once; several test processes wait for the first one's. Compiles with the Go on PATH, or with the one in `.venv-go` that
-`make` puts there where the machine's own is too old for `tool` directives.
+`make servers` puts there where the machine's own is too old for `tool` directives.
 """
 
 import fcntl
@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from tests.servers.requirement import Missing
 ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "tests" / "tools"
 CACHE = ROOT / ".cache" / "go-tools"
-OLDEST = (1, 24)  # the first with `tool` directives
 BUILD_LIMIT = 1200.0
+_LOCAL = {"GOTOOLCHAIN": "local"}  # the Go that is here, none that it would fetch
 
 
 def go_tool(module: str, name: str) -> Path | Missing:
@@ -35,7 +34,7 @@ def go_tool(module: str, name: str) -> Path | Missing:
 
 def built_go_tool(module: str, name: str) -> Path | Missing:
     """The same for modules whose build takes minutes: only what `make servers` has built."""
-    go = _go()
+    go = _go(module)
     if isinstance(go, Missing):
         return go
     found = _folder(module, go) / name
@@ -44,7 +43,7 @@ def built_go_tool(module: str, name: str) -> Path | Missing:
 
 def build(module: str) -> Path | Missing:
     """The folder with the programs of tests/tools/*module*."""
-    go = _go()
+    go = _go(module)
     if isinstance(go, Missing):
         return go
     folder = _folder(module, go)
@@ -64,7 +63,7 @@ def _install(module: str, go: Path, folder: Path) -> Path | Missing:
             done = subprocess.run(
                 [go, "install", "-trimpath", "tool"],
                 cwd=MODULES / module,
-                env=os.environ | {"GOBIN": unfinished, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOWORK": "off"},
+                env=os.environ | _LOCAL | {"GOBIN": unfinished, "CGO_ENABLED": "0", "GOWORK": "off"},
                 capture_output=True,
                 text=True,
                 timeout=BUILD_LIMIT,
@@ -86,24 +85,20 @@ def _folder(module: str, go: Path) -> Path:
     return CACHE / f"{module}-{digest.hexdigest()[:16]}"
 
 
-def _go() -> Path | Missing:
-    candidates = [ROOT / ".venv-go" / "bin" / "go", shutil.which("go"), "/usr/local/go/bin/go"]
+def _go(module: str) -> Path | Missing:
+    """A Go that is as new as the module asks for (1.24 is the first with `tool` directives)."""
+    asked = re.search(r"^go (\d+)\.(\d+)", (MODULES / module / "go.mod").read_text(), re.MULTILINE)
+    assert asked, f"tests/tools/{module}/go.mod has no go line"
+    candidates = [shutil.which("go"), "/usr/local/go/bin/go", *(ROOT / ".venv-go").glob("bin/go")]
     for found in (Path(each) for each in candidates if each):
-        number = re.search(r"go(\d+)\.(\d+)", _version(found)) if found.exists() else None
-        if number and (int(number[1]), int(number[2])) >= OLDEST:
+        number = re.match(r"go(\d+)\.(\d+)", _version(found)) if found.exists() else None
+        if number and (int(number[1]), int(number[2])) >= (int(asked[1]), int(asked[2])):
             return found
-    return Missing(f"no Go {OLDEST[0]}.{OLDEST[1]} or newer: make servers brings one")
+    return Missing(f"no Go {asked[1]}.{asked[2]} or newer for tests/tools/{module}: make servers brings one")
 
 
 def _version(go: Path) -> str:
-    done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [go, "env", "GOVERSION"], env=os.environ | _LOCAL, capture_output=True, text=True, timeout=30, check=False
+    )
     return done.stdout.strip()
-
-
-if __name__ == "__main__":
-    for asked in sys.argv[1:]:
-        match build(asked):
-            case Missing(reason):
-                sys.stdout.write(f"left out: {reason}\n")
-            case folder:
-                sys.stdout.write(f"{asked}: {', '.join(sorted(each.name for each in folder.iterdir()))}\n")

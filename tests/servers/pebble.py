@@ -50,7 +50,7 @@ class Flavour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PebbleOptions:
-    """Percentages of 100, times in whole seconds. Ports None: challtestsrv listens there, its `add_…` makes it answer."""
+    """Percentages of 100, times in whole seconds. Ports None: challtestsrv listens there and is told answers."""
 
     flavour: Flavour = Flavour.CURRENT
     nonce_reject: int = 5
