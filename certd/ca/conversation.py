@@ -3,7 +3,6 @@
 import random as random_
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from urllib.parse import urljoin
 
 from certd.ca.authorization import read_authorization
 from certd.ca.directory import read_directory
@@ -13,6 +12,7 @@ from certd.ca.exchange import Exchange
 from certd.ca.kinds import Allowance, Kind
 from certd.ca.lifecycle import AUTHORIZATION, Seen, check_transition
 from certd.ca.order import read_order, same_order
+from certd.ca.origin import resolve
 from certd.ca.transport import Reply, Transport
 from certd.ca.wire import Signer
 from certd.model.acme import AccountUrl, Authorization, AuthorizationStatus, Directory, Order, OrderUrl
@@ -96,8 +96,7 @@ class Conversation:
         header = reply.header("Location")
         if not header:
             raise CaProtocolError(f"{self.what}: {kind.value}: the reply has no Location")
-        url = header if header.startswith("https:") else urljoin(reply.url, header)
-        return self.transport.origin.check(url, f"{self.what}: {kind.value}: Location")
+        return self.transport.origin.check(resolve(header, reply.url), f"{self.what}: {kind.value}: Location")
 
     def order(self, reply: Reply, url: OrderUrl) -> Order:
         """The order in a reply, after checking that it is a later state of what was seen at *url* before (R19, R22)."""

@@ -5,7 +5,8 @@ Targets are resolved against the URL of the reply, and are not to be trusted: wh
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urljoin
+
+from certd.ca.origin import resolve
 
 MOST_LINKS = 64
 _LONGEST = 16 * 1024
@@ -26,7 +27,7 @@ def links(headers: Sequence[str], relation: str, base: str) -> tuple[str, ...]:
             looked_at += 1
             if looked_at > MOST_LINKS:
                 return tuple(found)
-            if relation in _relations(link.group(2)) and (target := _resolved(link.group(1), base)):
+            if relation in _relations(link.group(2)) and (target := resolve(link.group(1), base)):
                 found[target] = None
     return tuple(found)
 
@@ -35,12 +36,3 @@ def _relations(parameters: str) -> list[str]:
     # RFC 8288 §3.3: the first rel counts, later ones are ignored; relation types are case-insensitive.
     rel = _REL.search(parameters)
     return (rel.group(1) or rel.group(2) or "").lower().split() if rel else []
-
-
-def _resolved(target: str, base: str) -> str:
-    if target.startswith("https://"):
-        return target  # exactly the server's string
-    try:
-        return urljoin(base, target)
-    except ValueError:
-        return ""

@@ -7,6 +7,7 @@ plain http (lego's CVE-2025-54799). Checked when a URL is read, and again by the
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urljoin
 
 from yarl import URL
 
@@ -19,7 +20,7 @@ LONGEST_URL = 2048
 # take for a slash). The authority is matched apart, so that no two parsers can disagree about the host.
 _URL = re.compile(
     r"https://(?P<authority>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:[/?][A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?",
+    r"(?:/[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]*)?",
     re.ASCII,
 )
 _DEFAULT_PORT = 443
@@ -59,8 +60,26 @@ class Origin:
 
 
 def exact(url: str) -> URL:
-    """For aiohttp, not encoded again: a plain URL() turns `%41` into `A`, and the JWS `url` would not match (§6.4)."""
+    """For aiohttp: requested exactly as it is written, because the JWS `url` says it so (§6.4).
+
+    A plain URL() turns `%41` into `A` and `%2f` into `%2F`; even an encoded one drops a `?` at the end, unless that
+    stands in what it takes for the path.
+    """
+    if url.endswith("?"):
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
     return URL(url, encoded=True)
+
+
+def resolve(reference: str, base: str) -> str:
+    """A Location or Link target as a URL, exactly the server's string when it is absolute; not checked yet."""
+    if reference.startswith("https://"):
+        return reference
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        return ""
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 
 from certd import __version__
 from certd.ca.kinds import Allowance, Kind, Observe, Seen
-from certd.ca.origin import Origin, exact
+from certd.ca.origin import Origin, exact, resolve
 from certd.ca.unreachable import unreachable
 from certd.model.clock import monotonic
 from certd.model.errors import CaProtocolError
@@ -84,11 +84,7 @@ class Transport(AbstractAsyncContextManager["Transport"]):
         for _ in range(_MOST_HOPS):
             if reply.status not in _REDIRECTS:
                 return reply
-            target = reply.header("Location") or ""
-            base = exact(reply.url)
-            reply = await self._send(
-                "GET", target if target.startswith("https:") else str(base.join(exact(target))), kind
-            )
+            reply = await self._send("GET", resolve(reply.header("Location") or "", reply.url), kind)
         if reply.status in _REDIRECTS:
             raise CaProtocolError(f"{self.origin}: {kind.value}: redirected more than {_MOST_HOPS} times")
         return reply

@@ -23,6 +23,13 @@ _HINT_TRUST = (
 )
 
 
+# asyncio raises some without errno and text.
+_WORDLESS: dict[type[OSError], str] = {
+    ConnectionResetError: "connection reset by peer",
+    ConnectionAbortedError: "the handshake was not finished",
+}
+
+
 class ConnectionLost(CaUnreachable):
     """The connection broke, so that nobody knows whether the CA saw the request; another try may reach it."""
 
@@ -63,7 +70,7 @@ def _system(error: OSError) -> str:
         return clean(error.strerror or str(error), 200)
     if error.errno:
         return os.strerror(error.errno).lower()
-    return clean(str(error), 200)
+    return clean(str(error), 200) or _WORDLESS.get(type(error), type(error).__name__)
 
 
 #: The first row that fits counts; aiohttp's classes derive from each other.
