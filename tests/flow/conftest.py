@@ -1,4 +1,7 @@
-"""Fixtures that start real servers: each `start_…` is a function, options in, a running server out, ended after the test."""
+"""Fixtures that start real servers: each `start_…` is a function, options in, a running server out.
+
+What a test starts ends with it, the last started first; a test that leaves a process behind fails.
+"""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -8,11 +11,30 @@ from typing import Protocol
 
 import pytest
 
+from tests.servers.bind import Bind, BindOptions, bind
 from tests.servers.pebble import Pebble, PebbleOptions, pebble
 
 
 class StartPebble(Protocol):
     def __call__(self, options: PebbleOptions | None = ...) -> Awaitable[Pebble]: ...
+
+
+class StartBind(Protocol):
+    def __call__(self, options: BindOptions | None = ...) -> Awaitable[Bind]: ...
+
+
+class Folders:
+    """A new folder under the test's own for each server that it starts."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._count = 0
+
+    def new(self, name: str) -> Path:
+        self._count += 1
+        made = self._parent / f"{name}-{self._count}"
+        made.mkdir()
+        return made
 
 
 @pytest.fixture
@@ -23,18 +45,20 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture
-def start_pebble(stack: AsyncExitStack, tmp_path: Path) -> StartPebble:
+def folders(tmp_path: Path) -> Folders:
+    return Folders(tmp_path)
+
+
+@pytest.fixture
+def start_pebble(stack: AsyncExitStack, folders: Folders) -> StartPebble:
     """`ca = await start_pebble(PebbleOptions(nonce_reject=50))`, as often as wanted."""
-    count = 0
+    return lambda options=None: stack.enter_async_context(pebble(folders.new("pebble"), options))
 
-    async def start(options: PebbleOptions | None = None) -> Pebble:
-        nonlocal count
-        count += 1
-        folder = tmp_path / f"pebble-{count}"
-        folder.mkdir()
-        return await stack.enter_async_context(pebble(folder, options))
 
-    return start
+@pytest.fixture
+def start_bind(stack: AsyncExitStack, folders: Folders) -> StartBind:
+    """`dns = await start_bind(BindOptions(zones=("example.test", "other.test")))`."""
+    return lambda options=None: stack.enter_async_context(bind(folders.new("bind"), options))
 
 
 @pytest.fixture(autouse=True)

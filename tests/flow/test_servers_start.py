@@ -3,13 +3,15 @@
 import aiohttp
 import dns.asyncquery
 import dns.message
+import dns.rcode
+import dns.tsig
+import dns.update
 import pytest
 from cryptography import x509
 
-from tests.flow.conftest import StartPebble
+from tests.flow.conftest import StartBind, StartPebble
+from tests.servers.bind import Bind, BindOptions, TsigKey, new_key
 from tests.servers.pebble import Flavour, Pebble, PebbleOptions
-
-pytestmark = pytest.mark.server("pebble")
 
 
 async def _directory(ca: Pebble) -> dict[str, object]:
@@ -70,3 +72,34 @@ async def test_challtestsrv_serves_the_txt_values_it_is_told(start_pebble: Start
     await srv.clear_txt("_acme-challenge.a.test")
     assert await _txt(srv.dns_server, "_acme-challenge.a.test") == []
     assert len(await srv.dns_requests("_acme-challenge.a.test")) == 2
+
+
+async def _update(server: Bind, key: TsigKey, record: tuple[str, str, str]) -> str:
+    update = dns.update.UpdateMessage("example.test", keyring=key.of_dnspython())
+    update.add(record[0], 60, record[1], record[2])
+    reply = await dns.asyncquery.tcp(update, server.address, port=server.port, timeout=5)
+    return dns.rcode.to_text(reply.rcode())
+
+
+async def test_bind_lets_the_providers_key_change_what_the_policy_grants_and_nothing_else(
+    start_bind: StartBind,
+) -> None:
+    server = await start_bind(BindOptions(records={"example.test": ["www A 127.0.0.1"]}))
+    name = "_acme-challenge.www.example.test"
+    await server.add(name, "TXT", '"somebody else\'s"')
+    assert await _update(server, server.key, ("_acme-challenge.www", "TXT", '"ours"')) == "NOERROR"
+    assert await _update(server, server.key, ("www", "A", "127.0.0.2")) == "REFUSED"
+    assert await server.txt(name) == {"ours", "somebody else's"}
+    await server.delete(name, "TXT", '"ours"')
+    assert await server.contents("example.test") == {
+        (name, "TXT", '"somebody else\'s"'),
+        ("www.example.test", "A", "127.0.0.1"),
+        ("ns1.example.test", "A", "127.0.0.1"),
+    }
+
+
+async def test_bind_refuses_a_key_of_the_right_name_with_another_secret(start_bind: StartBind) -> None:
+    server = await start_bind()
+    with pytest.raises(dns.tsig.PeerBadSignature):
+        await _update(server, new_key(), ("_acme-challenge", "TXT", '"x"'))
+    assert await server.txt("_acme-challenge.example.test") == set()
