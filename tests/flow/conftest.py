@@ -3,6 +3,7 @@
 What a test starts ends with it, the last started first; a test that leaves a process behind fails.
 """
 
+import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
@@ -12,7 +13,10 @@ from typing import Protocol
 import pytest
 
 from tests.servers.bind import Bind, BindOptions, bind
+from tests.servers.openbao import OpenBao, OpenBaoOptions, openbao
 from tests.servers.pebble import Pebble, PebbleOptions, pebble
+
+_addresses = itertools.count()
 
 
 class StartPebble(Protocol):
@@ -21,6 +25,10 @@ class StartPebble(Protocol):
 
 class StartBind(Protocol):
     def __call__(self, options: BindOptions | None = ...) -> Awaitable[Bind]: ...
+
+
+class StartOpenBao(Protocol):
+    def __call__(self, options: OpenBaoOptions | None = ...) -> Awaitable[OpenBao]: ...
 
 
 class Folders:
@@ -59,6 +67,19 @@ def start_pebble(stack: AsyncExitStack, folders: Folders) -> StartPebble:
 def start_bind(stack: AsyncExitStack, folders: Folders) -> StartBind:
     """`dns = await start_bind(BindOptions(zones=("example.test", "other.test")))`."""
     return lambda options=None: stack.enter_async_context(bind(folders.new("bind"), options))
+
+
+@pytest.fixture
+def start_openbao(stack: AsyncExitStack, folders: Folders) -> StartOpenBao:
+    """`ca = await start_openbao(OpenBaoOptions(challenge_address=loopback_address))`; it comes to ports 80 and 443."""
+    return lambda options=None: stack.enter_async_context(openbao(folders.new("openbao"), options))
+
+
+@pytest.fixture
+def loopback_address() -> str:
+    """A 127.x.y.z that no other test uses at this time, for CAs that only come to ports 80 and 443."""
+    count, pid = next(_addresses), os.getpid()
+    return f"127.{16 + (pid >> 8) % 200}.{pid % 256}.{1 + count % 250}"
 
 
 @pytest.fixture(autouse=True)

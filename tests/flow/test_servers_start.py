@@ -9,12 +9,13 @@ import dns.update
 import pytest
 from cryptography import x509
 
-from tests.flow.conftest import StartBind, StartPebble
+from tests.flow.conftest import StartBind, StartOpenBao, StartPebble
 from tests.servers.bind import Bind, BindOptions, TsigKey, new_key
+from tests.servers.openbao import OpenBao, OpenBaoOptions
 from tests.servers.pebble import Flavour, Pebble, PebbleOptions
 
 
-async def _directory(ca: Pebble) -> dict[str, object]:
+async def _directory(ca: Pebble | OpenBao) -> dict[str, object]:
     async with aiohttp.ClientSession() as http, http.get(ca.directory_url, ssl=ca.trust()) as reply:
         found: dict[str, object] = await reply.json()
         return found
@@ -103,3 +104,17 @@ async def test_bind_refuses_a_key_of_the_right_name_with_another_secret(start_bi
     with pytest.raises(dns.tsig.PeerBadSignature):
         await _update(server, new_key(), ("_acme-challenge", "TXT", '"x"'))
     assert await server.txt("_acme-challenge.example.test") == set()
+
+
+async def test_openbao_is_an_acme_server_that_asks_for_credentials_where_told(
+    start_openbao: StartOpenBao, loopback_address: str
+) -> None:
+    ca = await start_openbao(OpenBaoOptions(challenge_address=loopback_address, eab_required=True))
+    directory = await _directory(ca)
+    assert {"newNonce", "newAccount", "newOrder", "revokeCert"} <= directory.keys()
+    assert str(directory["newOrder"]).startswith(ca.directory_url.removesuffix("/directory"))
+    assert directory["meta"] == {"externalAccountRequired": True}
+    credentials = await ca.new_eab()
+    assert credentials.kid
+    assert credentials.key not in repr(credentials)
+    assert x509.load_pem_x509_certificate(ca.root.encode()).subject.rfc4514_string() == "CN=OpenBao test root"

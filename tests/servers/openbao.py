@@ -1,0 +1,137 @@
+"""OpenBao's ACME server (MPL-2.0, from PyPI in an environment of its own): an issuer of another parentage than Boulder.
+
+No ARI and no profiles. It fetches http-01 from port 80 and tls-alpn-01 from port 443 of whatever address its resolver
+answers, which is a challtestsrv that gives every name `challenge_address`: the listener under test binds that, as root.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLContext, create_default_context
+from typing import Any
+
+import aiohttp
+
+from tests.servers.challtestsrv import ChallTestSrv, ChallTestSrvOptions, challtestsrv
+from tests.servers.go_tools import ROOT, go_tool
+from tests.servers.process import LOOPBACK, Program, Running, enter_on_free_ports, free_ports, running
+from tests.servers.requirement import Missing, require
+
+TOKEN = "root-of-a-server-that-lives-for-one-test"
+ACME_HEADERS = ["Last-Modified", "Location", "Replay-Nonce", "Link"]  # not passed through unless allowed
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBaoOptions:
+    """`challenge_address`: what every name resolves to, 127.x.y.z."""
+
+    challenge_address: str = LOOPBACK
+    eab_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EabCredentials:
+    """`key` in base64url."""
+
+    kid: str
+    key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class OpenBao:
+    """A running one. `ca_bundle` is the root of its API, `root` (PEM) the one that it issues under."""
+
+    directory_url: str
+    ca_bundle: Path
+    root: str
+    challtestsrv: ChallTestSrv
+    running: Running
+    _api: "_Api"
+
+    def trust(self) -> SSLContext:
+        return create_default_context(cafile=str(self.ca_bundle))
+
+    async def new_eab(self) -> EabCredentials:
+        made = await self._api.call("POST", "pki/acme/new-eab")
+        return EabCredentials(made["id"], made["key"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    url: str
+    ca_bundle: Path
+
+    async def call(self, method: str, endpoint: str, /, **body: object) -> dict[str, Any]:
+        """The `data` of the answer, empty if there is none."""
+        trust = create_default_context(cafile=str(self.ca_bundle))
+        async with (
+            aiohttp.ClientSession(headers={"X-Vault-Token": TOKEN}) as http,
+            http.request(method, f"{self.url}/v1/{endpoint}", json=body or None, ssl=trust) as reply,
+        ):
+            text = await reply.text()
+            assert reply.ok, f"openbao {method} {endpoint}: {reply.status} {text}"
+            answer = await reply.json() if text else {}
+            found: dict[str, Any] = answer.get("data") or {}
+            return found
+
+    async def healthy(self) -> bool:
+        if not self.ca_bundle.exists():
+            return False
+        trust = create_default_context(cafile=str(self.ca_bundle))
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/v1/sys/health", ssl=trust) as reply:
+            return reply.status == 200
+
+
+def openbao_program() -> Path | Missing:
+    found = ROOT / ".venv-openbao" / "bin" / "bao"
+    return found if found.exists() else Missing("OpenBao is not installed: make servers")
+
+
+@asynccontextmanager
+async def openbao(folder: Path, options: OpenBaoOptions | None = None) -> AsyncIterator[OpenBao]:
+    """Run OpenBao in memory, log and API certificate in *folder*; skips (or fails) the test where it is missing."""
+    binary, options = require(openbao_program()), options or OpenBaoOptions()
+    async with AsyncExitStack() as stack:
+        answering = ChallTestSrvOptions(default_ipv4=options.challenge_address)
+        resolver = await stack.enter_async_context(
+            challtestsrv(require(go_tool("pebble", "pebble-challtestsrv")), folder, answering)
+        )
+        yield await enter_on_free_ports(stack, lambda: _on_free_ports(binary, folder, options, resolver))
+
+
+@asynccontextmanager
+async def _on_free_ports(
+    binary: Path, folder: Path, options: OpenBaoOptions, resolver: ChallTestSrv
+) -> AsyncIterator[OpenBao]:
+    (port,) = free_ports(1)
+    certificates = folder / f"openbao-{port}"
+    certificates.mkdir()
+    api = _Api(f"https://{LOOPBACK}:{port}", certificates / "vault-ca.pem")
+    argv = [
+        *(str(binary), "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={TOKEN}"),
+        *("-dev-tls", f"-dev-tls-cert-dir={certificates}", f"-dev-listen-address={LOOPBACK}:{port}"),
+    ]
+    program = Program("openbao", argv, folder / f"openbao-{port}.log", {"HOME": os.fspath(folder), "GOMAXPROCS": "2"})
+    async with running(program, api.healthy) as started:
+        root = await _configure(api, options, resolver)
+        yield OpenBao(f"{api.url}/v1/pki/acme/directory", api.ca_bundle, root, resolver, started, api)
+
+
+async def _configure(api: _Api, options: OpenBaoOptions, resolver: ChallTestSrv) -> str:
+    """Mount the PKI engine as an ACME CA for any name; its root's PEM."""
+    await api.call("POST", "sys/mounts/pki", type="pki")
+    await api.call("POST", "sys/mounts/pki/tune", allowed_response_headers=ACME_HEADERS, max_lease_ttl="2160h")
+    made = await api.call("POST", "pki/root/generate/internal", common_name="OpenBao test root", ttl="2000h")
+    await api.call("POST", "pki/config/cluster", path=f"{api.url}/v1/pki", aia_path=f"{api.url}/v1/pki")
+    await api.call(
+        "POST",
+        "pki/config/acme",
+        enabled=True,
+        dns_resolver=resolver.dns_server,
+        default_directory_policy="sign-verbatim",
+        eab_policy="always-required" if options.eab_required else "not-required",
+    )
+    root: str = made["certificate"]
+    return root
