@@ -15,6 +15,7 @@ import pytest
 from tests.servers.bind import Bind, BindOptions, bind
 from tests.servers.openbao import OpenBao, OpenBaoOptions, openbao
 from tests.servers.pebble import Pebble, PebbleOptions, pebble
+from tests.servers.step_ca import StepCa, StepCaOptions, step_ca
 
 _addresses = itertools.count()
 
@@ -29,6 +30,10 @@ class StartBind(Protocol):
 
 class StartOpenBao(Protocol):
     def __call__(self, options: OpenBaoOptions | None = ...) -> Awaitable[OpenBao]: ...
+
+
+class StartStepCa(Protocol):
+    def __call__(self, options: StepCaOptions | None = ...) -> Awaitable[StepCa]: ...
 
 
 class Folders:
@@ -73,6 +78,12 @@ def start_bind(stack: AsyncExitStack, folders: Folders) -> StartBind:
 def start_openbao(stack: AsyncExitStack, folders: Folders) -> StartOpenBao:
     """`ca = await start_openbao(OpenBaoOptions(challenge_address=loopback_address))`; it comes to ports 80 and 443."""
     return lambda options=None: stack.enter_async_context(openbao(folders.new("openbao"), options))
+
+
+@pytest.fixture
+def start_step_ca(stack: AsyncExitStack, folders: Folders) -> StartStepCa:
+    """`ca = await start_step_ca(StepCaOptions(http_port=listener.port))`."""
+    return lambda options=None: stack.enter_async_context(step_ca(folders.new("step-ca"), options))
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ import dns.update
 import pytest
 from cryptography import x509
 
-from tests.flow.conftest import StartBind, StartOpenBao, StartPebble
+from tests.flow.conftest import StartBind, StartOpenBao, StartPebble, StartStepCa
 from tests.servers.bind import Bind, BindOptions, TsigKey, new_key
 from tests.servers.openbao import OpenBao, OpenBaoOptions
 from tests.servers.pebble import Flavour, Pebble, PebbleOptions
+from tests.servers.step_ca import StepCa
 
 
-async def _directory(ca: Pebble | OpenBao) -> dict[str, object]:
+async def _directory(ca: Pebble | OpenBao | StepCa) -> dict[str, object]:
     async with aiohttp.ClientSession() as http, http.get(ca.directory_url, ssl=ca.trust()) as reply:
         found: dict[str, object] = await reply.json()
         return found
@@ -118,3 +119,8 @@ async def test_openbao_is_an_acme_server_that_asks_for_credentials_where_told(
     assert credentials.kid
     assert credentials.key not in repr(credentials)
     assert x509.load_pem_x509_certificate(ca.root.encode()).subject.rfc4514_string() == "CN=OpenBao test root"
+
+
+async def test_step_ca_is_an_acme_server(start_step_ca: StartStepCa) -> None:
+    ca = await start_step_ca()
+    assert {"newNonce", "newAccount", "newOrder", "revokeCert", "keyChange"} <= (await _directory(ca)).keys()

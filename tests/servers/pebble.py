@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.servers.api_certificate import ApiCertificate, api_certificate
+from tests.servers.certificates import ApiCertificate, api_certificate
 from tests.servers.challtestsrv import ChallTestSrv, ChallTestSrvOptions, challtestsrv
 from tests.servers.go_tools import go_tool
 from tests.servers.process import LOOPBACK, Program, Running, enter_on_free_ports, free_ports, running
