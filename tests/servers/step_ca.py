@@ -1,7 +1,7 @@
 """step-ca, the private CA of many companies: an ACME provisioner over a hierarchy made for each start.
 
-No ARI, no profiles, and its own ways: 500 where others say what is wrong. Names resolve by a challtestsrv (127.0.0.1 for
-all); `http_port` and `tls_port` are where the listener under test is bound.
+No ARI, no profiles, and its own ways: 500 where others say what is wrong. Names resolve by a challtestsrv (127.0.0.1
+for all); `http_port` and `tls_port` are where the listener under test is bound.
 """
 
 import json
