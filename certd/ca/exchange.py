@@ -142,7 +142,7 @@ class Exchange:
     def _problem(self, reply: Reply) -> Problem:
         return read_problem(reply, self._clock.now())
 
-    async def _fetch_nonce(self) -> str | None:
+    async def _fetch_nonce(self) -> str:
         kind, url = Kind.NEW_NONCE, await self._new_nonce_url()
         reply = await self._repeated(kind, lambda: self._transport.head(url, kind))
         if reply.status in {405, 501}:  # §7.2 has GET as well
@@ -150,7 +150,10 @@ class Exchange:
         self._note_date(reply)
         if reply.status >= 400:
             self._accepted(kind, reply)
-        return valid_nonce(reply.header("Replay-Nonce"))
+        nonce = valid_nonce(reply.header("Replay-Nonce"))
+        if nonce is None:
+            raise CaProtocolError(f"{self.what}: newNonce: the reply has no valid Replay-Nonce (RFC 8555 §7.2)")
+        return nonce
 
     def _note_date(self, reply: Reply) -> None:
         date = reply.header("Date")

@@ -15,7 +15,7 @@ _LONGEST = 16 * 1024
 _LINK = re.compile(
     r"<([^<>]{1,2048})>((?:\s*;\s*[A-Za-z0-9*_-]{1,32}(?:\s*=\s*(?:\"[^\"]{0,512}\"|[^\s\",;]{0,512}))?)*)"
 )
-_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]*))", re.IGNORECASE)
+_PARAMETER = re.compile(r";\s*([A-Za-z0-9*_-]{1,32})(?:\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]*)))?")
 
 
 def links(headers: Sequence[str], relation: str, base: str) -> tuple[str, ...]:
@@ -34,5 +34,8 @@ def links(headers: Sequence[str], relation: str, base: str) -> tuple[str, ...]:
 
 def _relations(parameters: str) -> list[str]:
     # RFC 8288 §3.3: the first rel counts, later ones are ignored; relation types are case-insensitive.
-    rel = _REL.search(parameters)
-    return (rel.group(1) or rel.group(2) or "").lower().split() if rel else []
+    for parameter in _PARAMETER.finditer(parameters):
+        name, quoted, bare = parameter.groups("")
+        if name.lower() == "rel":
+            return (quoted or bare).lower().split()
+    return []

@@ -9,8 +9,6 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from certd.model.errors import CaProtocolError
-
 MOST_NONCES = 64
 
 # §6.5.1: "Replay-Nonce = 1*base64url". The length is ours: a nonce goes into each header.
@@ -29,7 +27,7 @@ class Nonces:
     second, and the replies to the first tasks bring nonces for the others.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[str]]) -> None:
         self._fetch = fetch
         self._pool: deque[str] = deque(maxlen=MOST_NONCES)
         self._asking = asyncio.Lock()
@@ -48,7 +46,4 @@ class Nonces:
         async with self._asking:
             if self._pool:
                 return self._pool.pop()
-            nonce = await self._fetch()
-        if nonce is None:
-            raise CaProtocolError("newNonce: the CA's reply has no valid Replay-Nonce (RFC 8555 §7.2)")
-        return nonce
+            return await self._fetch()

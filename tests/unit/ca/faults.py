@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,15 @@ def problem(kind: str, status: int = 400, *, nonce: str | None = None, more: Any
     document = {"type": f"urn:ietf:params:acme:error:{kind}", "detail": kind} | (more or {})
     extra = headers | ({"Replay_Nonce": nonce} if nonce is not None else {})
     return reply(status, json.dumps(document), Content_Type="application/problem+json", **extra)
+
+
+def bad_nonce() -> Fault:
+    """badNonce with a nonce that would be good the next time."""
+
+    async def fault(request: web.BaseRequest, proceed: Proceed) -> web.StreamResponse:
+        return await problem("badNonce", nonce=secrets.token_urlsafe(12))(request, proceed)
+
+    return fault
 
 
 def after(**headers: str) -> Fault:
@@ -86,6 +96,8 @@ def raw(*parts: bytes, pause: float = 0.0, then_hang: bool = False, handled: boo
         transport = request.transport
         assert transport is not None
         for part in parts:
+            if transport.is_closing():
+                break
             transport.write(part)
             await asyncio.sleep(pause)
         if then_hang:

@@ -48,6 +48,7 @@ class State:
     eab_keys: dict[str, bytes] = field(default_factory=dict)
     without: set[str] = field(default_factory=set)  # resources that the directory does not name
     orders_per_page: int = 2
+    reuses_orders: bool = False
     polls_of_processing: int = 1
     issuer: Issuer = field(default_factory=lambda: make_issuer("Fake Issuing CA", by=make_issuer("Fake Root")))
 
@@ -174,6 +175,9 @@ class State:
         return 200, {"orders": page}, more
 
     def _new_order(self, owner: str, key: str, payload: dict[str, Any], _: jose.Jws) -> Answer:
+        for known, order in self.orders.items():
+            if self.reuses_orders and order["identifiers"] == payload["identifiers"][::-1]:
+                return 201, order, {"Location": self.url("order", known)}
         number = str(len(self.orders) + 1)
         urls = [self._authorize(i) for i in payload["identifiers"]]
         self.orders[number] = {

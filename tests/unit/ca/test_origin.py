@@ -29,7 +29,7 @@ ELSEWHERE = {
     "address": "https://127.0.0.1/order/1",
     "metadata service": "https://169.254.169.254/latest/meta-data",
     "localhost": "https://localhost/order/1",
-    "IDN look-alike": "https://cа.example/order/1",
+    "IDN look-alike": "https://c\u0430.example/order/1",
     "backslash": "https://ca.example\\@evil.test/",
     "second backslash": "https://ca.example/\\..\\x",
     "white space": "https://ca.example/order 1",

@@ -78,7 +78,7 @@ async def test_each_request_is_counted_and_shown_without_its_payload(fake: FakeC
     assert ca.requests == {Kind.DIRECTORY: 1, Kind.NEW_NONCE: 1, Kind.NEW_ACCOUNT: 1, Kind.NEW_ORDER: 1}
 
 
-# Nobody there, or somebody else (CA1 – CA5)
+# Nobody there, or somebody else (CA1 to CA5)
 
 
 def _closed_port() -> int:
@@ -124,8 +124,9 @@ async def test_an_api_with_the_wrong_tls_is_not_spoken_to(
     api = api_tls(tmp_path, **certificate)
     async with fake_ca(api) as other:
         fake.base = other.base
+        options: dict[str, Any] = {"ca_bundle": api.root} if trusted else {}
         with pytest.raises(CaUnreachable, match=word) as caught:
-            await connect(**({"ca_bundle": api.root} if trusted else {}))
+            await connect(**options)
         assert caught.value.hint
         assert other.received == []
 
@@ -171,7 +172,7 @@ async def test_the_environment_neither_redirects_nor_records_the_conversation(
     assert fake.count("newAccount") == 1
 
 
-# Replies that break off, trickle, or do not end (CA2, CA3, CA7 – CA9)
+# Replies that break off, trickle, or do not end (CA2, CA3, CA7 to CA9)
 
 BROKEN = {
     "no byte": lost(),
@@ -202,7 +203,7 @@ async def test_a_broken_reply_is_no_reply(fake: FakeCa, connect: Connect, fault:
 
 @pytest.mark.parametrize("fault", SLOW.values(), ids=SLOW)
 async def test_a_reply_that_takes_for_ever_ends_at_the_deadline(fake: FakeCa, connect: Connect, fault: Any) -> None:
-    """CA7 – CA9: the whole step has a deadline, whatever trickles."""
+    """CA7 to CA9: the whole step has a deadline, whatever trickles."""
     ca = await connect(allowances=QUICK)
     fake.next("newOrder", fault)
     with pytest.raises(CaUnreachable, match=r"newOrder: no complete reply within 0\.3 s"):
@@ -211,7 +212,7 @@ async def test_a_reply_that_takes_for_ever_ends_at_the_deadline(fake: FakeCa, co
 
 
 def test_finalize_and_certificate_have_two_minutes_and_all_else_one() -> None:
-    """CA7 – CA9: the figures."""
+    """CA7 to CA9: the figures."""
     slow = {kind for kind, allowance in ALLOWANCES.items() if allowance.seconds == 120}
     assert slow == {Kind.FINALIZE, Kind.CERTIFICATE}
     assert {allowance.seconds for kind, allowance in ALLOWANCES.items() if kind not in slow} == {60}
@@ -247,7 +248,7 @@ async def test_a_connection_lost_for_ever_is_not_tried_for_ever(fake: FakeCa, co
     assert fake.count("order") == 3
 
 
-# Redirects (CA14 – CA17)
+# Redirects (CA14 to CA17)
 
 
 async def test_a_signed_request_is_never_redirected(fake: FakeCa, connect: Connect) -> None:
@@ -285,7 +286,7 @@ async def test_a_loop_of_redirects_ends(fake: FakeCa, connect: Connect) -> None:
         await connect()
 
 
-# Sizes and encodings (CA18 – CA21)
+# Sizes and encodings (CA18 to CA21)
 
 MIB = 1024 * 1024
 TOO_LONG = {
