@@ -8,6 +8,7 @@ BIN := .venv/bin
 SET_UP := scripts/set-up
 PYTEST := -m pytest -n 2 --dist worksteal -q
 RESULTS := .cache/results
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -29,13 +30,15 @@ test-long: servers ## the tests that take minutes: crash matrix and the like
 	$(BIN)/python $(PYTEST) -m long --junit-xml=$(RESULTS)/long/main.xml tests || status=1; \
 	$(BIN)/python scripts/count_results.py $(RESULTS)/long && exit $$status
 
-lint: ## ruff, mypy, pyright, and the floors of the house
+lint: ## ruff, mypy, pyright, and the floors of the house; all of them, even if one fails
 	@$(SET_UP) dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check --quiet
-	$(BIN)/mypy
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_CACHE_DIR=.cache/pyright $(BIN)/pyright
-	$(BIN)/lint-imports --no-logo
+	@status=0; \
+	$(BIN)/ruff check --quiet || status=1; \
+	$(BIN)/ruff format --check --quiet || status=1; \
+	$(BIN)/mypy --no-error-summary || status=1; \
+	$(BIN)/pyright || status=1; \
+	$(BIN)/lint-imports --no-logo || status=1; \
+	exit $$status
 
 format: ## the formatter, and what ruff can mend
 	@$(SET_UP) dev

@@ -14,7 +14,7 @@ def main(folders: list[str]) -> None:
             kind = _kind(case)
             counts[kind] += 1
             if kind == "skipped" and (skipped := case.find("skipped")) is not None:
-                skips[skipped.get("message", "")] += 1
+                skips[" ".join(skipped.get("message", "").split())] += 1
     for reason, count in skips.most_common():
         sys.stdout.write(f"skipped {count}: {reason}\n")
     sys.stdout.write(f"total: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped\n")

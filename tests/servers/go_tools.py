@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "tests" / "tools"
 CACHE = ROOT / ".cache" / "go-tools"
 BUILD_LIMIT = 1200.0
-_LOCAL = {"GOTOOLCHAIN": "local"}  # the Go that is here, none that it would fetch
 
 
 def go_tool(module: str, name: str) -> Path | Missing:
@@ -63,7 +62,7 @@ def _install(module: str, go: Path, folder: Path) -> Path | Missing:
             done = subprocess.run(
                 [go, "install", "-trimpath", "tool"],
                 cwd=MODULES / module,
-                env=os.environ | _LOCAL | {"GOBIN": unfinished, "CGO_ENABLED": "0", "GOWORK": "off"},
+                env=_environment() | {"GOBIN": unfinished, "CGO_ENABLED": "0", "GOWORK": "off"},
                 capture_output=True,
                 text=True,
                 timeout=BUILD_LIMIT,
@@ -72,7 +71,7 @@ def _install(module: str, go: Path, folder: Path) -> Path | Missing:
         except subprocess.TimeoutExpired:
             return Missing(f"tests/tools/{module}: not built within {BUILD_LIMIT:.0f} s")
         if done.returncode:
-            return Missing(f"tests/tools/{module} does not build: {done.stderr.strip()[-400:]}")
+            return Missing(f"tests/tools/{module} does not build: {' '.join(done.stderr.split())[-400:]}")
         shutil.copytree(unfinished, folder.with_suffix(".new"), dirs_exist_ok=True)
     folder.with_suffix(".new").rename(folder)
     return folder
@@ -99,6 +98,11 @@ def _go(module: str) -> Path | Missing:
 
 def _version(go: Path) -> str:
     done = subprocess.run(
-        [go, "env", "GOVERSION"], env=os.environ | _LOCAL, capture_output=True, text=True, timeout=30, check=False
+        [go, "env", "GOVERSION"], env=_environment(), capture_output=True, text=True, timeout=30, check=False
     )
     return done.stdout.strip()
+
+
+def _environment() -> dict[str, str]:
+    """GOTOOLCHAIN: the Go that is here, none that it would fetch. HOME, which may be unset: its caches lie there."""
+    return {"HOME": str(Path.home())} | os.environ | {"GOTOOLCHAIN": "local"}
