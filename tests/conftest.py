@@ -1,78 +1,33 @@
-"""What holds for every test: only loopback is talked to, no thread stays behind, servers' logs are shown on failure.
+"""What holds for every test: only loopback is talked to, no thread stays behind, servers' logs are shown on failure."""
 
-The network guard sits in Python's audit events, so a library's own sockets come past it too; programs that a test
-starts do not, and are configured to loopback by `tests/servers/`.
-"""
-
-import ipaddress
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests import loopback_guard
 from tests.servers.process import logs
 
 THREAD_LIMIT = 2.0  # seconds for threads to end by themselves after a test
 LONGEST_ID = 60  # characters of a parameter in a test's name
-NAMES = {"localhost", "ip6-localhost", ""}  # what may be looked up
 
 # The same examples on every run and machine: a failure in CI is there on the desk as well.
 settings.register_profile("certd", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.load_profile("certd")
 
-_refused: list[str] = []
 
-
-class OffLoopback(BaseException):
-    """Not an `Exception`: code under test that survives every error must not survive this one."""
-
-
-def _guard(event: str, arguments: tuple[Any, ...]) -> None:
-    match event, arguments:
-        case (("socket.connect" | "socket.sendto" | "socket.sendmsg"), (_, (str(host), *_))):
-            allowed = _loopback(host)
-        case "socket.getaddrinfo", (str(host) | bytes(host), *_):
-            name = host if isinstance(host, str) else host.decode(errors="replace")
-            allowed = name in NAMES or name.endswith(".localhost") or _address(name)
-        case _:
-            return
-    if not allowed:
-        _refused.append(f"{event} {arguments[1] if event != 'socket.getaddrinfo' else host!r}")
-        raise OffLoopback(_refused[-1])
-
-
-def _address(text: str) -> bool:
-    """An address is not looked up."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host in NAMES
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback or address.is_unspecified  # the unspecified one connects to this machine
-
-
-sys.addaudithook(_guard)
+loopback_guard.install()
 
 
 @pytest.fixture(autouse=True)
 def only_loopback_is_talked_to() -> Iterator[None]:
     """Fails the test also where the refusal went down in a task that nobody looked at."""
-    _refused.clear()
+    loopback_guard.refused.clear()
     yield
-    assert not _refused, f"not loopback: {_refused}"
+    assert not loopback_guard.refused, f"not loopback: {loopback_guard.refused}"
 
 
 @pytest.fixture(autouse=True)
