@@ -46,7 +46,7 @@ NO_NONCE = frozenset({"directory", "renewal-info", "terms"})
 def make_app(ca: Authority, middlewares: Iterable[Middleware] = ()) -> web.Application:
     """*middlewares* lie outside of everything here, the first one outermost."""
     app = web.Application(
-        middlewares=[*(web.middleware(each) for each in middlewares), web.middleware(_manners(ca))],
+        middlewares=[*map(_marked, middlewares), _marked(_manners(ca))],
         client_max_size=LARGEST_BODY,
     )
     app.router.add_route("GET", DIRECTORY, _directory(ca), name="directory")
@@ -88,7 +88,7 @@ def _directory(ca: Authority) -> RequestHandler:
 
 def _respond(ca: Authority, answer: Callable[[web.Request], Reply]) -> RequestHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return _response(ca, answer(request))
+        return _response(answer(request))
 
     return handle
 
@@ -105,7 +105,7 @@ def _post(ca: Authority, name: str, handler: Handler) -> RequestHandler:
             headers=request.headers,
             body=await request.read(),
         )
-        return _response(ca, handler(ca, authenticate(ca, incoming)))
+        return _response(handler(ca, authenticate(ca, incoming)))
 
     return handle
 
@@ -136,8 +136,17 @@ def _manners(ca: Authority) -> Middleware:
     return middleware
 
 
-def _response(ca: Authority, reply: Reply) -> web.Response:
-    del ca
+def _marked(middleware: Middleware) -> Middleware:
+    """aiohttp looks for an attribute, which a bound method cannot have."""
+
+    @web.middleware
+    async def marked(request: web.Request, handler: RequestHandler) -> web.StreamResponse:
+        return await middleware(request, handler)
+
+    return marked
+
+
+def _response(reply: Reply) -> web.Response:
     match reply.body:
         case None:
             response = web.Response(status=reply.status)

@@ -141,6 +141,10 @@ class DevCa:
         found = self.certificate_of(leaf_pem)
         self._authority.store.put(replace(found, revoked_at=self._authority.now(), revocation_reason=reason))
 
+    def new_nonce(self) -> str:
+        """For middleware that answers in place of the CA."""
+        return self._authority.nonces.issue()
+
     def forget_nonces(self) -> None:
         """Every nonce given out so far is stale."""
         self._authority.nonces.forget()

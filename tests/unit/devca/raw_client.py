@@ -124,8 +124,12 @@ class Answer:
 
     @property
     def problem(self) -> str | None:
-        """The type of the problem, without namespace; None for a success."""
-        return None if self.status < 400 else str(self.json["type"]).removeprefix(URN)
+        """The type of the problem, without namespace; "" for an error without one; None for a success."""
+        if self.status < 400:
+            return None
+        if self.headers.get("Content-Type") != "application/problem+json":
+            return ""
+        return str(self.json.get("type", "")).removeprefix(URN)
 
     @property
     def location(self) -> str:
