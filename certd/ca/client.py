@@ -42,10 +42,10 @@ from certd.model.acme import (
     RevocationReason,
 )
 from certd.model.clock import Clock
-from certd.model.errors import CaProtocolError, CaRefused, ConfigError
+from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable, ConfigError
 from certd.model.identifiers import Identifier
 from certd.model.keys import SigningKey
-from certd.model.problems import Reaction
+from certd.model.problems import URN, Problem, Reaction
 
 _MOST_PAGES = 100
 
@@ -151,14 +151,16 @@ class AcmeClient:
         return await self._change_account(account.DEACTIVATED)
 
     async def rollover(self, new_key: SigningKey) -> None:
-        """Make *new_key* the account's key (§7.3.5); this conversation goes on with it.
+        """Make *new_key* the account's key (§7.3.5), and see that it is; this conversation goes on with it.
 
-        CaUnreachable leaves open which key the CA knows: `find_account` with each tells.
+        Raises CaRefused when the old key stands. CaUnreachable leaves open which key the CA knows: keep both, and
+        find out by `find_account` with each.
         """
         talk, own, new = self._talk, self._talk.own_url(), Signer(new_key)
         url = await talk.resource(Kind.KEY_CHANGE, lambda d: d.key_change)
         payload = await account.key_change(own, talk.exchange.signer, new, url)
         await talk.exchange.post(Kind.KEY_CHANGE, url, payload)
+        await self._prove(new, own)
         talk.exchange.signer = new
         talk.belongs_to(own)
 
@@ -274,6 +276,24 @@ class AcmeClient:
         except CaRefused as refusal:
             if refusal.problem.reaction is not Reaction.SUCCESS:
                 raise
+
+    async def _prove(self, new: Signer, own: AccountUrl) -> None:
+        """Pebble 2.10 answers 200 to a key that another account has, and changes nothing: a success needs a proof."""
+        talk = self._talk
+        try:
+            reply = await talk.post_to(
+                Kind.NEW_ACCOUNT, lambda d: d.new_account, lambda _: account.ONLY_EXISTING, by_key=new
+            )
+        except CaRefused as refusal:
+            # A replica may lag behind: a refusal here must not make anybody forget the new key.
+            raise CaUnreachable(
+                f"{talk.what}: keyChange: the CA took the new key, and does not know it: {refusal.problem}",
+                hint="both keys are kept; the next use of this account finds out which of them it has",
+            ) from refusal
+        owner = talk.location(reply, Kind.NEW_ACCOUNT)
+        if owner != own:
+            problem = Problem(f"{URN}conflict", f"the new key belongs to the account {clean(owner, 512)}", 409)
+            raise CaRefused(f"{talk.what}: keyChange", problem)
 
     async def _new_account(self, payload: Callable[[str], bytes]) -> Account:
         signer = self._talk.exchange.signer

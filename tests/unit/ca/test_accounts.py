@@ -13,7 +13,7 @@ from certd.model.secret import Secret
 from tests.fakes.signing import FakeKey
 from tests.unit.ca.conftest import Connect
 from tests.unit.ca.fake_ca import FakeCa
-from tests.unit.ca.faults import after, body, changed, lost
+from tests.unit.ca.faults import after, body, changed, lost, problem, reply
 from tests.unit.ca.state import b64
 
 ONE = NewOrder(parse_identifiers(["example.org"]))
@@ -211,6 +211,31 @@ async def test_a_rollover_to_a_key_with_an_account_names_that_account(fake: Fake
     assert caught.value.problem.status == 409
     assert f"{fake.base}/account/1" in caught.value.hint
     await ca.new_order(ONE)
+
+
+async def test_a_rollover_that_did_not_happen_is_no_success(fake: FakeCa, connect: Connect) -> None:
+    """R29: a CA that says 200 and changes nothing; the key is another account's, or nobody's."""
+    other = FakeKey.make()
+    await connect(key=other)
+    ca = await connect()
+    fake.always("keyChange", reply(200))
+    with pytest.raises(CaRefused, match="account/1"):
+        await ca.rollover(other)
+    with pytest.raises(CaUnreachable, match="does not know it") as caught:
+        await ca.rollover(FakeKey.make())
+    assert "both keys are kept" in caught.value.hint
+    assert (await ca.fetch_account()).status is AccountStatus.VALID
+
+
+@pytest.mark.parametrize("code", [400, 403, 429, 500, 503])
+async def test_a_proof_that_is_refused_makes_nobody_forget_the_new_key(
+    fake: FakeCa, connect: Connect, code: int
+) -> None:
+    """R29: CaRefused would say that the old key stands, which is not known then."""
+    ca = await connect()
+    fake.always("newAccount", problem("serverInternal", code))
+    with pytest.raises(CaUnreachable):
+        await ca.rollover(FakeKey.make())
 
 
 async def test_a_lost_reply_to_keychange_leaves_both_keys_to_be_tried(fake: FakeCa, connect: Connect) -> None:
