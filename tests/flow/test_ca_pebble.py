@@ -29,7 +29,6 @@ from certd.model.acme import (
     OrderStatus,
     RevocationReason,
 )
-from certd.model.clock import SystemClock
 from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable, ConfigError
 from certd.model.identifiers import parse_identifiers
 from certd.model.keys import KeyType
@@ -38,11 +37,12 @@ from certd.model.secret import Secret
 from tests.fakes.signing import FakeKey
 from tests.flow.conftest import StartPebble
 from tests.servers.pebble import Flavour, Pebble, PebbleOptions
+from tests.unit.ca import issuance
 from tests.unit.ca.csr import make_csr
+from tests.unit.ca.issuance import CLOCK, poll
 
 pytestmark = pytest.mark.server("pebble")
 
-CLOCK = SystemClock()
 EASY = PebbleOptions(always_valid=True, authz_reuse=0)
 
 
@@ -60,28 +60,9 @@ def open_pebble(
     )
 
 
-async def poll(ca: AcmeClient, order: Order, *while_: OrderStatus) -> Order:
-    """Ask every 20 ms while the order is in one of these states; the test's own time limit ends it."""
-    while order.status in while_:
-        await CLOCK.sleep_until(CLOCK.now() + timedelta(milliseconds=20))
-        order = await ca.fetch_order(order.url)
-    return order
-
-
-async def issue(
-    ca: AcmeClient, names: Sequence[str], key: ec.EllipticCurvePrivateKey | None = None, **wanted: Any
-) -> tuple[Order, Chains]:
-    """From names to chains, the challenges answered by a CA that validates nothing."""
-    order = await ca.new_order(NewOrder(parse_identifiers(names), **({"profile": "default"} | wanted)))
-    for url in order.authorizations:
-        authorization = await ca.fetch_authorization(url)
-        if authorization.status is AuthorizationStatus.PENDING:
-            await ca.answer(authorization.challenges[0])
-    order = await poll(ca, order, OrderStatus.PENDING)
-    csr = make_csr(names, key) if key else make_csr(names)
-    order = await poll(ca, await ca.finalize(order, csr), OrderStatus.PROCESSING)
-    assert order.status is OrderStatus.VALID
-    return order, await ca.download(order, alternates=True)
+async def issue(ca: AcmeClient, names: Sequence[str], *args: Any, **wanted: Any) -> tuple[Order, Chains]:
+    """Pebble picks a profile by chance where none is asked for."""
+    return await issuance.issue(ca, names, *args, **({"profile": "default"} | wanted))
 
 
 @pytest.mark.parametrize("nonce_reject", [5, 50])
