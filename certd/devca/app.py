@@ -51,12 +51,12 @@ def make_app(ca: Authority, middlewares: Iterable[Middleware] = ()) -> web.Appli
     )
     app.router.add_route("GET", DIRECTORY, _directory(ca), name="directory")
     nonce = app.router.add_resource(ca.tags["new-nonce"], name="new-nonce")
-    nonce.add_route("HEAD", _respond(ca, lambda _: Reply(None)))
-    nonce.add_route("GET", _respond(ca, lambda _: Reply(None, 204)))
+    nonce.add_route("HEAD", _respond(lambda _: Reply(None)))
+    nonce.add_route("GET", _respond(lambda _: Reply(None, 204)))
     app.router.add_route(
-        "GET", ca.tags["terms"], _respond(ca, lambda _: Reply(TERMS, content_type="text/plain")), name="terms"
+        "GET", ca.tags["terms"], _respond(lambda _: Reply(TERMS, content_type="text/plain")), name="terms"
     )
-    window = _respond(ca, lambda request: renewal_info(ca, request.match_info["id"]))
+    window = _respond(lambda request: renewal_info(ca, request.match_info["id"]))
     app.router.add_route("GET", ca.tags["renewal-info"] + "/{id}", window, name="renewal-info")
     for name, handler in POSTS.items():
         path = ca.tags[name] + ("/{id}" if name in WITH_ID else "")
@@ -83,10 +83,10 @@ def _directory(ca: Authority) -> RequestHandler:
         items = ca.shuffled(found.items())
         return Reply(dict(items) | {"meta": meta | ca.chaff()})
 
-    return _respond(ca, answer)
+    return _respond(answer)
 
 
-def _respond(ca: Authority, answer: Callable[[web.Request], Reply]) -> RequestHandler:
+def _respond(answer: Callable[[web.Request], Reply]) -> RequestHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return _response(answer(request))
 
@@ -137,7 +137,7 @@ def _manners(ca: Authority) -> Middleware:
 
 
 def _marked(middleware: Middleware) -> Middleware:
-    """aiohttp looks for an attribute, which a bound method cannot have."""
+    """What aiohttp takes for a middleware: it looks for an attribute, which a bound method cannot have."""
 
     @web.middleware
     async def marked(request: web.Request, handler: RequestHandler) -> web.StreamResponse:

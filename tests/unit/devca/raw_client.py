@@ -127,7 +127,7 @@ class Answer:
         """The type of the problem, without namespace; "" for an error without one; None for a success."""
         if self.status < 400:
             return None
-        if self.headers.get("Content-Type") != "application/problem+json":
+        if not self.headers.get("Content-Type", "").startswith("application/problem+json"):
             return ""
         return str(self.json.get("type", "")).removeprefix(URN)
 

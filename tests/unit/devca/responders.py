@@ -70,6 +70,7 @@ class DnsResponder:
     fail: set[str] = field(default_factory=set)
     truncate: bool = False  # UDP answers are cut off
     silent: bool = False
+    denies: bool = True  # NXDOMAIN for names it does not know; else an empty answer
     seen: list[tuple[str, str, str]] = field(default_factory=list)  # transport, peer, name
 
     @property
@@ -97,7 +98,7 @@ class DnsResponder:
             ]
             if values:
                 reply.answer.append(dns.rrset.from_text(f"{name}.", 1, "IN", "TXT", *values))
-        else:
+        elif self.denies:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         return reply.to_wire()
 
