@@ -3,8 +3,8 @@
 import base64
 import json
 import random
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,10 +46,11 @@ pytestmark = pytest.mark.server("pebble")
 EASY = PebbleOptions(always_valid=True, authz_reuse=0)
 
 
-def open_pebble(
+@asynccontextmanager
+async def open_pebble(
     pebble: Pebble, key: FakeKey, account: AccountUrl | None = None, **options: Any
-) -> AbstractAsyncContextManager[AcmeClient]:
-    return open_ca(
+) -> AsyncIterator[AcmeClient]:
+    async with open_ca(
         pebble.directory_url,
         key=key,
         account_url=account,
@@ -57,7 +58,8 @@ def open_pebble(
         random=random.Random(7),
         ca_bundle=pebble.ca_bundle,
         **options,
-    )
+    ) as ca:
+        yield ca
 
 
 async def issue(ca: AcmeClient, names: Sequence[str], *args: Any, **wanted: Any) -> tuple[Order, Chains]:
@@ -74,8 +76,9 @@ async def test_an_order_with_names_a_wildcard_and_addresses_is_issued(
     async with open_pebble(pebble, FakeKey.make()) as ca:
         await ca.register(contact=["mailto:a@example.org"], terms_agreed=True)
         names = ["a.example", "*.a.example", "127.0.0.1", "::1"]
-        for _ in range(5):
-            _, chains = await issue(ca, names)
+        for _ in range(4):
+            await issue(ca, names)
+        _, chains = await issue(ca, names)
         leaf = x509.load_der_x509_certificate(chains.default.leaf)
     found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {str(name.value) for name in found} == set(names)
