@@ -18,7 +18,7 @@ from certd.ca.challenge import answered
 from certd.ca.conversation import Conversation
 from certd.ca.kinds import ALLOWANCES, Allowance, Kind, Observe
 from certd.ca.links import links
-from certd.ca.order import finalization, new_order, same_order
+from certd.ca.order import Trace, finalization, new_order, same_order
 from certd.ca.origin import Origin
 from certd.ca.quirks import quirks_of
 from certd.ca.revocation import revocation
@@ -211,7 +211,7 @@ class AcmeClient:
             raise CaProtocolError(f"order {order.url}: the CA names no finalize URL")
         reply = await self._talk.exchange.post(Kind.FINALIZE, order.finalize, finalization(csr_der))
         finalized = self._talk.order(reply, order.url)
-        same_order(order, finalized)
+        same_order(Trace.of(order), finalized)
         return finalized
 
     async def download(self, order: Order, *, alternates: bool = False) -> Chains:

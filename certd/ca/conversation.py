@@ -11,7 +11,7 @@ from certd.ca.endpoints import Endpoints
 from certd.ca.exchange import Exchange
 from certd.ca.kinds import Allowance, Kind
 from certd.ca.lifecycle import AUTHORIZATION, Seen, check_transition
-from certd.ca.order import read_order, same_order
+from certd.ca.order import Trace, read_order, same_order
 from certd.ca.origin import resolve
 from certd.ca.transport import Reply, Transport
 from certd.ca.wire import Signer
@@ -43,7 +43,7 @@ class Conversation:
         self.exchange = Exchange(transport, Signer(key), clock, random, allowances, self._new_nonce_url)
         self.endpoints = Endpoints(directory_url, clock, self._fetch_directory, cached)
         self.account_url: AccountUrl | None = None
-        self._orders: Seen[Order] = Seen()
+        self._orders: Seen[Trace] = Seen()
         self._authorizations: Seen[AuthorizationStatus] = Seen()
 
     @property
@@ -104,7 +104,7 @@ class Conversation:
         before = self._orders.last(url)
         if before is not None:
             same_order(before, found)
-        self._orders.note(url, found)
+        self._orders.note(url, Trace.of(found) if before is None else before.later(found.status))
         return found
 
     def authorization(self, reply: Reply, url: str) -> Authorization:

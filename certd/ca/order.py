@@ -1,6 +1,7 @@
 """Orders (RFC 8555 §7.1.3, §7.4): what is sent to make one, how one is read, and what must never change in it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,18 +60,36 @@ def read_order(document: Document, url: OrderUrl, retry_after: datetime | None) 
     )
 
 
-def same_order(before: Order, after: Order) -> None:
-    """Raises CaProtocolError when *after* is not a later state of *before* (R19, R22).
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What must not change in an order, small enough to be kept for a thousand of them whatever a CA writes there."""
+
+    status: OrderStatus
+    identifiers: int
+    authorizations: int
+    finalize: int
+
+    @classmethod
+    def of(cls, order: Order) -> "Trace":
+        return cls(order.status, hash(order.identifiers), hash(frozenset(order.authorizations)), hash(order.finalize))
+
+    def later(self, status: OrderStatus) -> "Trace":
+        """The same order in another state; what a later reply left out is still known."""
+        return replace(self, status=status)
+
+
+def same_order(before: Trace, after: Order) -> None:
+    """Raises CaProtocolError when *after* is not a later state of the order seen *before* (R19, R22).
 
     §7.1.3: the identifiers and authorizations never change after creation; "If a client observes a change in the
     contents of either array, then it SHOULD consider the order invalid." Their sequence means nothing (§7.4).
     """
-    what = f"order {before.url}"
-    if after.identifiers != before.identifiers:
+    what, found = f"order {after.url}", Trace.of(after)
+    if found.identifiers != before.identifiers:
         raise CaProtocolError(f"{what}: the CA changed its identifiers to {_names(after.identifiers)}")
-    if after.authorizations and set(after.authorizations) != set(before.authorizations):
+    if after.authorizations and found.authorizations != before.authorizations:
         raise CaProtocolError(f"{what}: the CA changed its authorizations")
-    if after.finalize and after.finalize != before.finalize:
+    if after.finalize and found.finalize != before.finalize:
         raise CaProtocolError(f"{what}: the CA changed its finalize URL")
     check_transition(ORDER, before.status, after.status, what)
 

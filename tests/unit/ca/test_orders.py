@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from certd.ca.lifecycle import AUTHORIZATION, CHALLENGE, MOST_REMEMBERED, ORDER, Seen, check_transition
-from certd.ca.order import same_order
+from certd.ca.order import Trace, same_order
 from certd.ca.quirks import quirks_of
 from certd.model.acme import CertId, NewOrder, Order, OrderStatus, OrderUrl
 from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable, ConfigError
@@ -142,7 +142,7 @@ async def test_the_reply_to_finalize_is_held_to_the_same(fake: FakeCa, connect: 
 
 def test_a_later_reply_may_leave_out_what_is_no_longer_needed() -> None:
     """CA22: some servers send neither authorizations nor finalize with a valid order."""
-    same_order(KNOWN, replace(KNOWN, status=OrderStatus.VALID, authorizations=(), finalize=""))
+    same_order(Trace.of(KNOWN), replace(KNOWN, status=OrderStatus.VALID, authorizations=(), finalize=""))
 
 
 LEGAL = {
@@ -160,10 +160,10 @@ def test_an_order_goes_forward_only(before: OrderStatus, later: OrderStatus) -> 
     """R22: §7.1.6, with the jumps that polling sees; an unknown word is never illegal."""
     legal = before is later or OrderStatus.UNKNOWN in {before, later} or later.value in LEGAL[before.value]
     if legal:
-        same_order(replace(KNOWN, status=before), replace(KNOWN, status=later))
+        same_order(Trace.of(replace(KNOWN, status=before)), replace(KNOWN, status=later))
     else:
         with pytest.raises(CaProtocolError, match=f"from {before.value} to {later.value}"):
-            same_order(replace(KNOWN, status=before), replace(KNOWN, status=later))
+            same_order(Trace.of(replace(KNOWN, status=before)), replace(KNOWN, status=later))
 
 
 @pytest.mark.parametrize("table", [ORDER, AUTHORIZATION, CHALLENGE], ids=["order", "authorization", "challenge"])
