@@ -180,4 +180,4 @@ def _binding(ca: Authority, post: Post, given: Any) -> dict[str, Any] | None:
         raise refused("unauthorized", "externalAccountBinding: unknown kid, or its MAC does not verify")
     if read_jwk(read_json(inner.payload, "externalAccountBinding: the payload")).thumbprint != post.jwk.thumbprint:
         raise refused("badPublicKey", "externalAccountBinding: the payload is not the key that signed the request")
-    return given
+    return {name: given[name] for name in ("protected", "payload", "signature")}

@@ -4,6 +4,7 @@ Every route has a name (`new-order`, `renewal-info` …), which middleware reads
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import format_datetime
 from typing import Any
@@ -40,6 +41,7 @@ WITH_ID = frozenset(
 DIRECTORY = "/dir"
 LARGEST_BODY = 256 * 1024
 TERMS = "devca is a test CA. Its certificates prove nothing to anybody, and that is all there is to agree to.\n"
+log = logging.getLogger(__name__)
 NO_NONCE = frozenset({"directory", "renewal-info", "terms"})
 
 
@@ -124,6 +126,9 @@ def _manners(ca: Authority) -> Middleware:
         except web.HTTPException as error:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             response = _problem_response(problem("malformed", error.reason, status=error.status), headers)
+        except Exception:
+            log.exception("a request failed in devca itself", extra={"path": request.path})
+            response = _problem_response(problem("serverInternal", "devca failed, see its log"), {})
         route = request.match_info.route.name
         if route not in NO_NONCE or request.method == "POST":
             response.headers["Replay-Nonce"] = ca.nonces.issue()

@@ -106,7 +106,7 @@ async def _get_from(
     with _said(url, address):
         async with (
             aiohttp.ClientSession(connector=connector, timeout=limit, auto_decompress=False) as http,
-            http.get(url.with_port(port), allow_redirects=False, headers=headers | {"Host": url.authority}) as reply,
+            http.get(url.with_port(port), allow_redirects=False, headers=headers | {"Host": _host(url)}) as reply,
         ):
             body = b""
             while len(body) < LONGEST_BODY and (more := await reply.content.read(LONGEST_BODY - len(body))):
@@ -126,6 +126,13 @@ def _said(url: URL, address: str) -> Iterator[None]:
         if isinstance(error, Refused):
             raise
         raise refused("connection", f"{address}: Fetching {url}: {type(error).__name__}: {error}") from None
+
+
+def _host(url: URL) -> str:
+    """As the URL names it, not as it is dialled: with a port only where there is one, IPv6 in brackets."""
+    host = url.host or ""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if url.explicit_port is None else f"{shown}:{url.explicit_port}"
 
 
 def _quoted(body: bytes) -> str:

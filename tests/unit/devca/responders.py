@@ -70,6 +70,7 @@ class DnsResponder:
     fail: set[str] = field(default_factory=set)
     truncate: bool = False  # UDP answers are cut off
     silent: bool = False
+    loop: bool = False  # an alias that leads to itself
     denies: bool = True  # NXDOMAIN for names it does not know; else an empty answer
     seen: list[tuple[str, str, str]] = field(default_factory=list)  # transport, peer, name
 
@@ -86,6 +87,10 @@ class DnsResponder:
         reply = dns.message.make_response(query)
         if transport == "udp" and self.truncate:
             reply.flags |= dns.flags.TC
+            return reply.to_wire()
+        if self.loop:
+            for here, there in ((name, "x.internal"), ("x.internal", name)):
+                reply.answer.append(dns.rrset.from_text(f"{here}.", 1, "IN", "CNAME", f"{there}."))
             return reply.to_wire()
         while name in self.cnames:
             reply.answer.append(dns.rrset.from_text(f"{name}.", 1, "IN", "CNAME", f"{self.cnames[name]}."))
