@@ -17,13 +17,13 @@ from socket import socket
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certd.devca.app import DIRECTORY, make_app
 from certd.devca.authority import ROUTES, Authority, Now, SetWindow, Sleep, Validation
 from certd.devca.issue import (
     Signer,
     api_certificate,
-    certificate_id,
     dump_issuer,
     key_pem,
     load_issuer,
@@ -125,7 +125,7 @@ class DevCa:
     def certificate_of(self, leaf_pem: str) -> Certificate:
         """The record of the first certificate in *leaf_pem*. Raises KeyError for one that is not ours."""
         leaf = x509.load_pem_x509_certificate(leaf_pem.encode())
-        found = self._authority.store.certificate_with(certificate_id(leaf))
+        found = self._authority.store.certificate_of(leaf.public_bytes(Encoding.DER))
         if found is None:
             raise KeyError("not a certificate of this CA")
         return found

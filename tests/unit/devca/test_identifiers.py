@@ -8,15 +8,9 @@ from certd.devca.problems import Refused
 from tests.unit.devca.conftest import Connect
 
 TAKEN: tuple[str, ...] = (
-    "a.test",
-    "*.a.test",
-    "localhost",
-    "demo.localhost",
-    "*.demo.localhost",
-    "x.internal",
-    "nas.home.arpa",
+    *("a.test", "*.a.test", "localhost", "demo.localhost", "*.demo.localhost", "x.internal", "nas.home.arpa"),
+    *("xn--bcher-kva.test", "a" * 63 + ".test", "127.0.0.1", "127.1.2.3", "::1"),
 )
-TAKEN += ("xn--bcher-kva.test", "a" * 63 + ".test", "127.0.0.1", "127.1.2.3", "::1")
 
 
 @pytest.mark.parametrize("value", TAKEN)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ async def test_every_source_looks_and_one_more_after_valid(web80: HttpResponder,
         assert challenge["status"] == "valid"
         while len(web80.seen) < 4:
             await a_moment()
-        assert [peer for peer, _, _ in web80.seen][0] == "127.0.0.1"
+        assert web80.seen[0][0] == "127.0.0.1"
         assert {peer for peer, _, _ in web80.seen} == {*THREE, "127.0.0.4"}
         assert {host for _, host, _ in web80.seen} == {f"a.test:{web80.port}"}
         while len(ca.validations) < 4:
@@ -159,9 +160,7 @@ async def test_nobody_there_is_a_connection_problem(connect: Connect) -> None:
         assert detail.startswith("127.0.0.1: Fetching http://a.test")
 
 
-async def test_silence_ends_with_a_limit(web80: HttpResponder, connect: Connect) -> None:
-    from datetime import timedelta
-
+async def test_silence_ends_with_a_limit(connect: Connect) -> None:
     ended = asyncio.Event()
 
     async def hold(request: Any) -> web.StreamResponse:
@@ -169,7 +168,6 @@ async def test_silence_ends_with_a_limit(web80: HttpResponder, connect: Connect)
         await ended.wait()
         return web.Response()
 
-    web80.handle = hold  # type: ignore[method-assign]
     async with AsyncExitStack() as stack:
         runner = web.ServerRunner(web.Server(hold))
         await runner.setup()
