@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     help="Keep root, accounts, orders and certificates here; without it everything is new at each start.",
 )
 @click.option(
-    "--profile", "profiles", metavar="NAME=LIFETIME", multiple=True, help="For example blink=40s; repeatable."
+    "--profile",
+    "profiles",
+    metavar="NAME=LIFETIME",
+    multiple=True,
+    help="As in blink=40s; repeatable, the first is the default.",
 )
 @click.option("--http-port", default=80, show_default=True, help="Where http-01 is validated.")
 @click.option("--https-port", default=443, show_default=True, help="Where redirects of http-01 to https lead.")

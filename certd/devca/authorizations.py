@@ -18,6 +18,7 @@ from certd.devca.records import (
     Identifier,
 )
 
+HALF = 0.5
 CHAFF = "x-riddle-99"  # a challenge type nobody has heard of
 
 
@@ -133,6 +134,8 @@ def _challenge(ca: Authority, post: Post, found: Challenge) -> dict[str, object]
         "status": found.status.value,
         "token": found.token,
     }
+    if found.type == CHAFF and ca.rng.random() < HALF:
+        del document["token"]  # not every type has one (dns-persist-01)
     if found.validated is not None:
         document["validated"] = timestamp(found.validated)
     if found.error is not None:

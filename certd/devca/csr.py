@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from certd.devca.issue import SubjectKey
 from certd.devca.problems import refused
 from certd.devca.records import Identifier
+from certd.devca.weak_rsa import easily_factored
 
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 RSA_BITS = (2048, 3072, 4096)
@@ -59,7 +60,8 @@ def _good(key: object) -> TypeGuard[SubjectKey]:
         case ec.EllipticCurvePublicKey():
             return key.curve.name in CURVES
         case rsa.RSAPublicKey():
-            return key.key_size in RSA_BITS and key.public_numbers().e == 65537
+            numbers = key.public_numbers()
+            return key.key_size in RSA_BITS and numbers.e == 65537 and not easily_factored(numbers.n)
         case _:
             return isinstance(key, ed25519.Ed25519PublicKey)
 

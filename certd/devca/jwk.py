@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from certd.devca import base64url
 from certd.devca.problems import refused
+from certd.devca.weak_rsa import easily_factored
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -102,6 +103,8 @@ def _rsa(given: Mapping[str, Any]) -> Jwk:
     n, e = int.from_bytes(modulus), int.from_bytes(exponent)
     if n.bit_length() not in RSA_BITS or n.bit_length() % 8 or n % 2 == 0:
         raise refused("badPublicKey", f"jwk: RSA keys have 2048 to 4096 bits, this one {n.bit_length()}")
+    if easily_factored(n):
+        raise refused("badPublicKey", "jwk: the modulus is easily factored")
     if e != 65537:
         raise refused("badPublicKey", f"jwk: the exponent is 65537, not {e}")
     key = rsa.RSAPublicNumbers(e, n).public_key()

@@ -85,10 +85,13 @@ class DevCa:
             root = authority.issuer.roots[0]
             root_path = folder / "root.pem"
             root_path.write_text(pem(root.certificate))
+            context = _server_context(root, options.host, folder)
+            ports = _ports(options, store)
             async with (
                 _validating(validations, authority),
-                _listening(make_app(authority, middlewares), options, listener, root, folder) as (host, port),
+                _listening(make_app(authority, middlewares), options.host, ports, listener, context) as (host, port),
             ):
+                store.change_fact("port", str(port))
                 shown = f"[{host}]" if ":" in host else host
                 yield DevCa(
                     directory_url=f"https://{shown}:{port}{DIRECTORY}",
@@ -202,23 +205,40 @@ async def _validating(validations: Validations, authority: Authority) -> AsyncIt
         raise failure
 
 
+def _ports(options: Options, store: Store) -> tuple[int, ...]:
+    """Those to try: any port is the one of last time if it is free, because clients hold URLs with it."""
+    last = int(store.fact("port", "0"))
+    return (last, 0) if options.port == 0 and last else (options.port,)
+
+
 @asynccontextmanager
 async def _listening(
-    app: web.Application, options: Options, listener: socket | None, root: Signer, folder: Path
+    app: web.Application, host: str, ports: Sequence[int], listener: socket | None, context: ssl.SSLContext
 ) -> AsyncIterator[tuple[str, int]]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
     await runner.setup()
     try:
-        host = listener.getsockname()[0] if listener is not None else options.host
-        context = _server_context(root, host, folder)
         if listener is not None:
-            site: web.BaseSite = web.SockSite(runner, listener, ssl_context=context)
+            await web.SockSite(runner, listener, ssl_context=context).start()
         else:
-            site = web.TCPSite(runner, options.host, options.port, ssl_context=context)
-        await site.start()
-        yield host, runner.addresses[0][1]
+            await _listen(runner, host, ports, context)
+        bound = runner.addresses[0]
+        yield bound[0], bound[1]
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, ports: Sequence[int], context: ssl.SSLContext) -> None:
+    *first, last = ports
+    for port in first:
+        site = web.TCPSite(runner, host, port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()
+        else:
+            return
+    await web.TCPSite(runner, host, last, ssl_context=context).start()
 
 
 def _server_context(root: Signer, host: str, folder: Path) -> ssl.SSLContext:

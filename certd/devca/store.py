@@ -83,6 +83,11 @@ class Store:
         value: str = self._database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()[0]
         return value
 
+    def change_fact(self, name: str, value: str) -> None:
+        if self._database is not None:
+            with self._database:
+                self._database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
     def close(self) -> None:
         if self._database is not None:
             self._database.close()

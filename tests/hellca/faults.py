@@ -5,6 +5,7 @@ Where the CA's own handler does not run, nothing happened at the CA; `lose_reply
 """
 
 import asyncio
+import gzip
 import json
 import socket
 import struct
@@ -59,6 +60,24 @@ def reply(
 
 def redirect(to: str, status: int = 302) -> Fault:
     return reply(status, headers={"Location": to})
+
+
+def raw(octets: bytes) -> Fault:
+    """*octets* on the connection, which is then closed: `HTTP/1.1 100 Continue` a thousand times, broken headers."""
+
+    async def fault(request: web.Request, handler: Handler, ended: asyncio.Event) -> web.StreamResponse:
+        del handler, ended
+        assert request.transport is not None
+        request.transport.write(octets)
+        request.transport.close()
+        raise ConnectionResetError("a scripted end")
+
+    return fault
+
+
+def gzip_bomb(size: int, *, content_type: str = "application/json") -> Fault:
+    """*size* blanks, compressed to a thousandth."""
+    return reply(200, gzip.compress(b" " * size), content_type=content_type, headers={"Content-Encoding": "gzip"})
 
 
 def huge(size: int, piece: bytes = b" " * 65536, *, content_type: str = "application/json") -> Fault:

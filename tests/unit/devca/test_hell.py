@@ -90,6 +90,13 @@ async def test_documents_headers_and_bodies_are_changed(hell: HellCa, client: Ra
         _ = (await client.new_order("d.test")).json
 
 
+async def test_octets_and_bombs_are_sent_as_they_are(hell: HellCa, client: RawClient) -> None:
+    hell.fault("directory", faults.gzip_bomb(1 << 20))
+    assert len((await client.get(hell.directory_url)).body) == 1 << 20
+    hell.fault("directory", faults.raw(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi"))
+    assert (await client.get(hell.directory_url)).status == 418
+
+
 @pytest.mark.parametrize("fault", [faults.drip(b"{" + b" " * 1000, pause=0.01), faults.drip_headers(pause=0.01)])
 async def test_slow_answers_end_with_the_ca(hell: HellCa, client: RawClient, fault: faults.Fault) -> None:
     await client.register()

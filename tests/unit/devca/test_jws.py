@@ -12,6 +12,7 @@ from certd.devca import base64url
 from certd.devca.jwk import read_jwk, thumbprint_of
 from certd.devca.jws import read_jws, verify
 from certd.devca.problems import Refused
+from certd.devca.weak_rsa import easily_factored
 from tests.unit.devca.raw_client import Json, Key, algorithm_of, b64, jwk_of, new_key, signature, thumbprint
 
 KEYS: dict[str, Callable[[], Key]] = {
@@ -146,3 +147,21 @@ def test_a_refused_algorithm_comes_with_those_that_are_taken() -> None:
 def test_base64url_is_read_by_the_letter(text: str) -> None:
     with pytest.raises(ValueError, match="base64url"):
         base64url.decode(text)
+
+
+def test_moduli_with_small_or_close_factors_are_refused() -> None:
+    numbers = rsa.generate_private_key(65537, 2048).private_numbers()
+    modulus = numbers.p * numbers.q
+    small = modulus - modulus % 3 + (0 if (modulus - modulus % 3) % 2 else 3)
+    for bad in (numbers.p * _next_prime(numbers.p + (1 << 16)), small, numbers.p**2):
+        n = b64(bad.to_bytes((bad.bit_length() + 7) // 8))
+        assert _refusal(partial(read_jwk, {"kty": "RSA", "n": n, "e": "AQAB"})) == "badPublicKey"
+    assert not easily_factored(modulus)
+
+
+def _next_prime(start: int) -> int:
+    """Fermat's test with one base will do for random numbers of this size."""
+    found = start | 1
+    while pow(2, found - 1, found) != 1:
+        found += 2
+    return found

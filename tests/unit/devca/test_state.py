@@ -150,6 +150,19 @@ async def test_a_passed_listener_is_used_and_other_addresses_refused(connect: Co
             pass
 
 
+async def test_any_port_is_that_of_last_time_if_it_is_free(options: Options) -> None:
+    async with DevCa.start(options) as ca:
+        first = ca.directory_url
+    async with DevCa.start(options) as ca:
+        assert ca.directory_url == first
+    with socket.create_server(("127.0.0.1", int(first.rsplit(":", 1)[1].removesuffix("/dir")))):
+        async with DevCa.start(options) as ca:
+            second = ca.directory_url
+            assert second != first
+    async with DevCa.start(options) as ca:
+        assert ca.directory_url == second
+
+
 async def test_a_port_that_is_taken_leaves_nothing_behind() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
         async with DevCa.start(Options.friendly(port=listener.getsockname()[1])):
