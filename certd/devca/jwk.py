@@ -81,9 +81,9 @@ def thumbprint_of(key: object) -> str | None:
 
 def _ec(given: Mapping[str, Any]) -> Jwk:
     name = given.get("crv")
-    if name not in CURVES:
+    if not isinstance(name, str) or name not in CURVES:
         raise refused("badPublicKey", f"jwk: crv {name!r} is not taken; {', '.join(CURVES)} are")
-    curve, size, algorithm = CURVES[str(name)]
+    curve, size, algorithm = CURVES[name]
     x, y = _octets(given, "x"), _octets(given, "y")
     # RFC 7518 §6.2.1.2: the length of the octet string "MUST be the full size of a coordinate".
     if (len(x), len(y)) != (size, size):

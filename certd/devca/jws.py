@@ -78,13 +78,14 @@ def read_jws(given: bytes | Mapping[str, Any], what: str = "the request") -> Jws
     if "signatures" in members:
         raise refused("malformed", f"{what}: one signature, in the flattened form (RFC 8555 §6.2)")
     protected, payload = _text(members, "protected", what), _text(members, "payload", what)
+    octets = _decoded(payload, "payload", what)
     signature = _decoded(_text(members, "signature", what), "signature", what)
     header = read_object(_decoded(protected, "protected", what), f"{what}: the protected header")
     if "b64" in header or "crit" in header:
         raise refused("malformed", f"{what}: neither b64 nor crit is understood (RFC 8555 §6.2, RFC 7797)")
     if not isinstance(header.get("alg"), str):
         raise refused("malformed", f"{what}: the protected header has no alg")
-    return Jws(header, f"{protected}.{payload}".encode(), _decoded(payload, "payload", what), signature)
+    return Jws(header, f"{protected}.{payload}".encode(), octets, signature)
 
 
 def _text(members: Mapping[str, Any], name: str, what: str) -> str:

@@ -26,7 +26,7 @@ def new_order(ca: Authority, post: Post) -> Reply:
             "malformed", "notBefore and notAfter are not taken: the profile says how long a certificate lives"
         )
     profile = wanted.get("profile", ca.options.default_profile)
-    if profile not in ca.options.profiles:
+    if not isinstance(profile, str) or profile not in ca.options.profiles:
         raise refused("invalidProfile", f"there is no profile {profile!r}: {', '.join(ca.options.profiles)}")
     replaces = wanted.get("replaces")
     if replaces is not None:

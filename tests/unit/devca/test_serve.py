@@ -12,6 +12,7 @@ import pytest
 from certd.devca import DevCa, Options
 from certd.devca.serve import serve
 from tests.unit.devca.conftest import Connect
+from tests.unit.devca.raw_client import new_key
 
 COMMAND = (sys.executable, "-m", "certd", "devca")
 
@@ -43,6 +44,25 @@ async def test_it_announces_itself_serves_and_ends_by_signal(tmp_path: Path, con
 
 def _text(path: Path) -> str:
     return path.read_text()
+
+
+async def test_a_killed_one_forgets_nobody(tmp_path: Path, connect: Connect) -> None:
+    options = ("--listen", "127.0.0.1:0", "--state-dir", str(tmp_path), "--json", "--friendly")
+    kids = set()
+    key = new_key()
+    for _ in range(2):
+        process = await _started(*options)
+        assert process.stdout is not None
+        line = json.loads(await process.stdout.readline())
+        root = tmp_path / "root.pem"
+        client = connect(DevCa(line["directory_url"], _text(root), root, (), Options(), None))  # type: ignore[arg-type]
+        client.key = key
+        answer = await client.register()
+        kids.add((answer.location, (await client.new_order("a.test")).location))
+        process.kill()
+        await process.communicate()
+    assert answer.status == 200
+    assert len(kids) == 1
 
 
 async def test_people_read_the_directory_the_root_and_what_it_is_not(tmp_path: Path) -> None:
