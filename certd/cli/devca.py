@@ -53,7 +53,7 @@ def command(*, as_json: bool, **given: Any) -> None:
     from certd.cli.exits import Interrupted
     from certd.cli.signals import run_until_signalled
     from certd.devca.serve import introduce, say, serve
-    from certd.devca.server import StateDirInUse
+    from certd.devca.store import StateUnusable
     from certd.model.errors import CertdError
 
     options = _options(**given)
@@ -61,10 +61,11 @@ def command(*, as_json: bool, **given: Any) -> None:
         run_until_signalled(serve(options, say, _json if as_json else introduce))
     except Interrupted:
         return
-    except StateDirInUse as error:
+    except StateUnusable as error:
         raise CertdError(str(error)) from error
     except OSError as error:
-        raise CertdError(f"{given['listen']}: devca cannot start: {error.strerror or error}") from error
+        where = error.filename or given["listen"]
+        raise CertdError(f"{where}: devca cannot start: {error.strerror or error}") from error
 
 
 def _options(*, friendly: bool, listen: str, resolver: str | None, eab_keys: Path | None, **given: Any) -> "Options":

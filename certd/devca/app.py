@@ -74,7 +74,6 @@ def _directory(ca: Authority) -> RequestHandler:
         routes = {_camel(each): ca.url(base, each) for each in ROUTES if each not in WITH_ID | {"terms"}}
         meta: dict[str, Any] = {
             "termsOfService": ca.options.terms_url or ca.url(base, "terms"),
-            "website": "https://letsencrypt.org/docs/",
             "externalAccountRequired": bool(ca.options.eab_keys),
             "profiles": {
                 name: f"a test certificate that lives {lifetime.total_seconds():g} s"
@@ -126,6 +125,8 @@ def _manners(ca: Authority) -> Middleware:
         except web.HTTPException as error:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             response = _problem_response(problem("malformed", error.reason, status=error.status), headers)
+        except (ConnectionError, web.RequestPayloadError):
+            raise  # the client went away
         except Exception:
             log.exception("a request failed in devca itself", extra={"path": request.path})
             response = _problem_response(problem("serverInternal", "devca failed, see its log"), {})

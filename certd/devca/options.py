@@ -35,6 +35,7 @@ class Options:
     late_after: timedelta = timedelta(milliseconds=500)
     validation_delay: timedelta = timedelta(milliseconds=20)  # at most, before it begins
     validation_limit: timedelta = timedelta(seconds=10)  # for each source
+    always_valid: bool = False  # nobody looks at proofs: for tests of what comes after
     # What is issued: name → lifetime, the first one is the default
     profiles: Mapping[str, timedelta] = field(default_factory=_profiles)
     alternate_roots: int = 1

@@ -33,7 +33,7 @@ from certd.devca.issue import (
 from certd.devca.nonces import Nonces
 from certd.devca.options import Options, loopback
 from certd.devca.records import Account, Certificate, Order
-from certd.devca.store import Store
+from certd.devca.store import StateUnusable, Store
 from certd.devca.validation import Validations
 
 SHUTDOWN = 1.0  # seconds that requests under way get
@@ -45,7 +45,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class StateDirInUse(Exception):
+class StateDirInUse(StateUnusable):
     """Another devca runs on this state directory."""
 
 
@@ -73,11 +73,12 @@ class DevCa:
     ) -> AsyncIterator["DevCa"]:
         """Run until the block ends. *listener*: bound on loopback, in place of the options' host and port.
 
-        Raises StateDirInUse, and OSError for a port that is taken.
+        Raises StateDirInUse, StateUnusable, and OSError for a port that is taken.
         """
         options = options or Options()
-        if listener is not None and not loopback(listener.getsockname()[0]):
-            raise ValueError(f"{listener.getsockname()[0]}: devca listens on loopback addresses only")
+        address: str = listener.getsockname()[0] if listener is not None else options.host
+        if not loopback(address):
+            raise ValueError(f"{address}: devca listens on loopback addresses only")
         chance = rng if rng is not None else random.SystemRandom()
         with _state(options.state_dir) as (folder, store):
             validations = Validations()
@@ -85,16 +86,16 @@ class DevCa:
             root = authority.issuer.roots[0]
             root_path = folder / "root.pem"
             root_path.write_text(pem(root.certificate))
-            context = _server_context(root, options.host, folder)
+            context = _server_context(root, address, folder)
             ports = _ports(options, store)
             async with (
                 _validating(validations, authority),
-                _listening(make_app(authority, middlewares), options.host, ports, listener, context) as (host, port),
+                _listening(make_app(authority, middlewares), address, ports, listener, context) as port,
             ):
                 store.change_fact("port", str(port))
-                shown = f"[{host}]" if ":" in host else host
+                host = f"[{address}]" if ":" in address else address
                 yield DevCa(
-                    directory_url=f"https://{shown}:{port}{DIRECTORY}",
+                    directory_url=f"https://{host}:{port}{DIRECTORY}",
                     root_pem=pem(root.certificate),
                     root_path=root_path,
                     alternate_roots=tuple(pem(each.certificate) for each in authority.issuer.roots[1:]),
@@ -214,7 +215,8 @@ def _ports(options: Options, store: Store) -> tuple[int, ...]:
 @asynccontextmanager
 async def _listening(
     app: web.Application, host: str, ports: Sequence[int], listener: socket | None, context: ssl.SSLContext
-) -> AsyncIterator[tuple[str, int]]:
+) -> AsyncIterator[int]:
+    """The port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
     await runner.setup()
     try:
@@ -222,8 +224,7 @@ async def _listening(
             await web.SockSite(runner, listener, ssl_context=context).start()
         else:
             await _listen(runner, host, ports, context)
-        bound = runner.addresses[0]
-        yield bound[0], bound[1]
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
 

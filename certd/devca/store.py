@@ -29,16 +29,22 @@ Record = Account | Authorization | Certificate | Order
 KINDS: tuple[type[Record], ...] = (Account, Authorization, Certificate, Order)
 KEY_COMPROMISE = 1  # RFC 5280 §5.3.1
 CLOSED = (OrderStatus.VALID, OrderStatus.INVALID, OrderStatus.PROCESSING)
-SCHEMA = """
+VERSION = 1
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS record (
   number INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (kind, id)
 );
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = {VERSION};
 """
 PUT = """
 INSERT INTO record (kind, id, value) VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value
 """
+
+
+class StateUnusable(Exception):
+    """The state directory cannot be used; the message says which and why."""
+
 
 OrderKey = tuple[str, frozenset[Identifier], str]
 
@@ -191,7 +197,18 @@ def _opened(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600)
     path.chmod(0o600)
     database = sqlite3.connect(path)
+    try:
+        _prepare(database)
+    except (sqlite3.Error, StateUnusable) as error:
+        database.close()
+        raise StateUnusable(f"{path}: {error}") from error
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StateUnusable(f"written by a newer devca (version {version}, known is {VERSION})")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.executescript(SCHEMA)
-    return database

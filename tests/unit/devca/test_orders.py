@@ -239,6 +239,17 @@ async def test_processing_lasts_until_its_retry_after(
         assert len(ca.certificates) == 1
 
 
+async def test_nobody_looks_where_everything_is_valid(connect: Connect) -> None:
+    async with DevCa.start(Options(always_valid=True)) as ca:
+        client = connect(ca)
+        await client.register()
+        made = await client.new_order("*.a.test")
+        challenge = await client.challenge(made.json["authorizations"][0], "dns-01")
+        await client.post(challenge["url"], {})
+        assert (await client.settled(made.location, while_=["pending"], pause=a_moment))["status"] == "ready"
+        assert ca.validations == []
+
+
 async def test_a_challenge_answered_twice_is_answered_once(client: RawClient, web80: HttpResponder) -> None:
     made = await client.new_order("a.test")
     url = made.json["authorizations"][0]

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cryptography import x509
 from certd.devca import DevCa, Options
 from certd.devca.records import ChallengeStatus, OrderStatus
 from certd.devca.server import StateDirInUse
-from certd.devca.store import Store
+from certd.devca.store import StateUnusable, Store
 from tests.unit.devca.conftest import Connect, a_moment
 from tests.unit.devca.flow import authorize, issue, ready_order
 from tests.unit.devca.raw_client import RawClient, csr_for, new_key
@@ -139,11 +141,26 @@ async def test_one_devca_a_state_directory_and_nobody_else_reads_it(options: Opt
         assert not [each for each in options.state_dir.iterdir() if each.name.startswith("tmp")]
 
 
+@pytest.mark.parametrize(("octets", "words"), [(b"not a database" * 100, "not a database"), (None, "newer devca")])
+async def test_a_state_that_cannot_be_used_is_said(options: Options, octets: bytes | None, words: str) -> None:
+    assert options.state_dir is not None
+    options.state_dir.mkdir()
+    path = options.state_dir / "devca.sqlite"
+    if octets is not None:
+        path.write_bytes(octets)
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA user_version = 2")
+    with pytest.raises(StateUnusable, match=words):
+        async with DevCa.start(options):
+            pass
+
+
 async def test_a_passed_listener_is_used_and_other_addresses_refused(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.5", 0)) as listener:
         port = listener.getsockname()[1]
         async with DevCa.start(Options.friendly(), listener=listener) as ca:
-            assert ca.directory_url == f"https://127.0.0.1:{port}/dir"
+            assert ca.directory_url == f"https://127.0.0.5:{port}/dir"
             assert (await connect(ca).register()).status == 201
     with socket.create_server(("0.0.0.0", 0)) as listener, pytest.raises(ValueError, match="loopback"):
         async with DevCa.start(Options.friendly(), listener=listener):

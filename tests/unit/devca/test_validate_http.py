@@ -180,6 +180,26 @@ async def test_silence_ends_with_a_limit(connect: Connect) -> None:
         assert (kind, "Timeout" in detail) == ("connection", True)
 
 
+async def test_the_ca_ends_in_the_middle_of_a_validation(connect: Connect) -> None:
+    asked = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(hold, "127.0.0.1", 0) as silent,
+        DevCa.start(Options.friendly(http_port=silent.sockets[0].getsockname()[1])) as ca,
+    ):
+        client = connect(ca)
+        await client.register()
+        made = await client.new_order("a.test")
+        challenge = await client.challenge(made.json["authorizations"][0], "http-01")
+        await client.post(challenge["url"], {})
+        await asked.wait()
+
+
 @pytest.fixture
 async def dual() -> AsyncIterator[tuple[HttpResponder, HttpResponder]]:
     """Listeners on ::1 and 127.0.0.1 with one port."""
