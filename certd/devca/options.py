@@ -66,6 +66,8 @@ class Options:
         for name, addresses in self.addresses.items():
             if odd := [each for each in addresses if not loopback(each)]:
                 raise ValueError(f"{name}: {odd[0]} is no loopback address, and devca validates nowhere else")
+        if odd := [each for each in (*self.sources, self.late_source) if each is not None and not loopback(each)]:
+            raise ValueError(f"{odd[0]}: devca validates from loopback addresses only")
         if not self.profiles or not self.sources:
             raise ValueError("devca needs a profile and a source address")
         for name, lifetime in self.profiles.items():

@@ -32,6 +32,11 @@ from tests.hellca.faults import Fault, problem
 from tests.hellca.limits import TokenBucket
 from tests.hellca.seen import Seen, seen
 
+#: Where a fault matrix goes: every endpoint of RFC 8555 and RFC 9773.
+ENDPOINTS = (
+    *("directory", "new-nonce", "new-account", "new-order", "authorization", "challenge", "finalize", "order"),
+    *("certificate", "renewal-info", "revoke-cert", "key-change"),
+)
 FOREVER = 1 << 60
 ANY = "*"
 

@@ -48,12 +48,14 @@ class HttpResponder:
 
 
 @asynccontextmanager
-async def http_responder(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[HttpResponder]:
+async def http_responder(
+    host: str = "127.0.0.1", port: int = 0, context: ssl.SSLContext | None = None
+) -> AsyncIterator[HttpResponder]:
     responder = HttpResponder()
     runner = web.ServerRunner(web.Server(responder.handle))
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
         responder.port = runner.addresses[0][1]
         yield responder
     finally:
@@ -197,6 +199,18 @@ def _name(value: str) -> x509.GeneralName:
         return x509.DNSName(value)
 
 
+def server_context(certificate: AlpnCertificate, *protocols: str) -> ssl.SSLContext:
+    made, key = certificate.make()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    with tempfile.NamedTemporaryFile(suffix=".pem") as both:
+        both.write(key + made)
+        both.flush()
+        context.load_cert_chain(both.name)
+    return context
+
+
 @dataclass
 class AlpnResponder:
     """Shows `certificate` to everybody; `seen`: (peer address, SNI)."""
@@ -207,15 +221,7 @@ class AlpnResponder:
     seen: list[tuple[str, str | None]] = field(default_factory=list)
 
     def show(self, certificate: AlpnCertificate) -> None:
-        made, key = certificate.make()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if self.protocols:
-            context.set_alpn_protocols(list(self.protocols))
-        with tempfile.NamedTemporaryFile(suffix=".pem") as both:
-            both.write(key + made)
-            both.flush()
-            context.load_cert_chain(both.name)
-        self.context = context
+        self.context = server_context(certificate, *self.protocols)
 
 
 @asynccontextmanager
@@ -238,13 +244,7 @@ async def alpn_responder(host: str = "127.0.0.1") -> AsyncIterator[AlpnResponder
             connection.context = responder.context
 
     # The first context only carries the callback: the certificate is chosen when somebody knocks.
-    first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made, key = AlpnCertificate(("unset.test",), "unset").make()
-    with tempfile.NamedTemporaryFile(suffix=".pem") as both:
-        both.write(key + made)
-        both.flush()
-        first.load_cert_chain(both.name)
-    first.set_alpn_protocols(["acme-tls/1"])
+    first = server_context(AlpnCertificate(("unset.test",), "unset"), "acme-tls/1")
     first.set_servername_callback(choose)
     server = await asyncio.start_server(converse, host, 0, ssl=first)
     responder.port = server.sockets[0].getsockname()[1]

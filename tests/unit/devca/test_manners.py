@@ -161,6 +161,8 @@ def _broken(*_: Any) -> None:
         {"profiles": {"x": timedelta(0)}},
         {"profiles": {"x": timedelta(days=4000)}},
         {"sources": ()},
+        {"sources": ("10.0.0.1",)},
+        {"late_source": "x"},
     ],
 )
 def test_options_that_cannot_be_meant(changes: dict[str, Any]) -> None:

@@ -5,10 +5,12 @@ import json
 import signal
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from certd.cli.devca import _options, command
 from certd.devca import DevCa, Options
 from certd.devca.serve import serve
 from tests.unit.devca.conftest import Connect
@@ -100,6 +102,33 @@ async def test_wrong_options_are_usage(options: tuple[str, ...], words: str) -> 
     status, printed = await _ended("--listen", "127.0.0.1:0", *options)
     assert status == 2
     assert words in printed
+
+
+def test_options_of_the_command_are_those_of_devca(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# kid and key\nkid-1 AAEC\n\n")
+    arguments = "--listen [::1]:14001 --profile blink=40s --profile long=90d --http-port 5002 --https-port 5443"
+    arguments += " --tls-port 5001 --resolver 127.0.0.1:53 --address dual.test=::1,127.0.0.1 --alternate-roots 0"
+    arguments += f" --bad-nonce 0.5 --authorization-reuse 0 --eab-keys {keys}"
+    given = command.make_context("devca", arguments.split()).params
+    del given["as_json"]
+    assert _options(**given) == Options(
+        host="::1",
+        port=14001,
+        profiles={"blink": timedelta(seconds=40), "long": timedelta(days=90)},
+        http_port=5002,
+        https_port=5443,
+        tls_port=5001,
+        resolver=("127.0.0.1", 53),
+        addresses={"dual.test": ("::1", "127.0.0.1")},
+        alternate_roots=0,
+        bad_nonce=0.5,
+        authorization_reuse=0.0,
+        eab_keys={"kid-1": b"\x00\x01\x02"},
+    )
+    given["friendly"] = True
+    assert _options(**given).bad_nonce == 0.5
+    assert _options(**given).sources == ("127.0.0.1",)
 
 
 async def test_a_taken_port_and_a_taken_state_directory_are_said(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from certd.devca import DevCa, Options
 from tests.unit.devca.conftest import Connect, a_moment
 from tests.unit.devca.raw_client import URN, Json, RawClient
-from tests.unit.devca.responders import PREFIX, HttpResponder, http_responder
+from tests.unit.devca.responders import PREFIX, AlpnCertificate, HttpResponder, http_responder, server_context
 
 THREE = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
@@ -142,6 +142,23 @@ def publish_loop(web80: HttpResponder) -> Callable[[str, str], None]:
         web80.pages[PREFIX + token] = lambda: _redirect("http://b.localhost/1")
 
     return publish
+
+
+async def test_a_redirect_to_https_is_followed_whatever_certificate_is_there(
+    web80: HttpResponder, connect: Connect
+) -> None:
+    context = server_context(AlpnCertificate(("other.test",), "none"))
+    async with (
+        http_responder(context=context) as web443,
+        DevCa.start(Options.friendly(http_port=web80.port, https_port=web443.port)) as ca,
+    ):
+
+        def publish(token: str, proof: str) -> None:
+            web80.pages[PREFIX + token] = lambda: _redirect(f"https://a.test{PREFIX}{token}")
+            web443.proofs[token] = proof
+
+        assert (await validate(connect(ca), "a.test", publish))["status"] == "valid"
+        assert web443.seen[0][1] == "a.test"
 
 
 async def test_a_redirect_loop_is_noticed(client: RawClient, web80: HttpResponder) -> None:
