@@ -90,8 +90,8 @@ def parse_server(text: str) -> Server:
 
 def _split_port(text: str) -> tuple[str, str]:
     if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
-        return address, rest.removeprefix(":") if rest else str(DNS_PORT)
+        address, closed, rest = text[1:].partition("]")
+        return address, rest.removeprefix(":") if rest or not closed else str(DNS_PORT)
     if text.count(":") == 1:
         address, _, port = text.partition(":")
         return address, port
