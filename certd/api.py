@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from certd.model.clock import Clock, SystemClock, deadline
 from certd.model.errors import ConfigError, ProviderError
 from certd.model.secret import Resolve, Secret
+from certd.program import Outcome, objection, run_program
 
 API_VERSION = 1
 
@@ -83,6 +84,7 @@ __all__ = [
     "ConfigError",
     "Dns01Proof",
     "DnsProvider",
+    "Outcome",
     "ProviderError",
     "ProviderSpec",
     "Resolve",
@@ -90,4 +92,6 @@ __all__ = [
     "SystemClock",
     "Tools",
     "deadline",
+    "objection",
+    "run_program",
 ]

@@ -8,7 +8,6 @@ to be repeated. Nothing that comes from a name or a CA ever reaches a shell (HK7
 import asyncio
 import os
 import re
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,8 +15,17 @@ from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 
-from certd.api import Clock, ConfigError, Dns01Proof, DnsProvider, ProviderError, ProviderSpec, Tools
-from certd_providers.program import Outcome, objection, run
+from certd.api import (
+    Clock,
+    ConfigError,
+    Dns01Proof,
+    DnsProvider,
+    ProviderError,
+    ProviderSpec,
+    Tools,
+    objection,
+    run_program,
+)
 
 PASSED_ON = ("PATH", "HOME", "LANG")
 
@@ -25,8 +33,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Variables that change what a program is, rather than what it knows.
 _NEVER = re.compile(r"LD_.*|DYLD_.*|BASH_FUNC_.*|BASH_ENV|ENV|IFS|SHELLOPTS|BASHOPTS|PS4", re.ASCII)
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_QUOTED_LINES = 3
-_QUOTED = 400
 
 
 class _Verb(Enum):
@@ -94,33 +100,12 @@ class Exec:
             raise ProviderError(f"{attempt}: it {why}", retry=False)
         argv = (str(self._program), verb.value, f"{proof.name}.", proof.value)
         try:
-            outcome = await run(argv, self._environment, self._clock, self._limit)
+            outcome = await run_program(argv, self._environment, self._clock, self._limit)
         except OSError as failure:
             hint = "a script begins with a line such as #!/bin/sh"
             raise ProviderError(f"{attempt}: {(failure.strerror or '').lower()}", retry=True, hint=hint) from failure
-        if (complaint := _complaint(outcome, self._limit)) is not None:
+        if (complaint := outcome.complaint(self._limit)) is not None:
             raise ProviderError(f"{attempt}: {complaint}", retry=True)
-
-
-def _complaint(outcome: Outcome, limit: timedelta) -> str | None:
-    if outcome.timed_out:
-        text = f"was not done after {limit.total_seconds():g} s and has been ended"
-    elif outcome.status < 0:
-        text = f"was killed by {_signal_name(-outcome.status)}"
-    elif outcome.status > 0:
-        text = f"exit status {outcome.status}"
-    else:
-        return None
-    lines = [line.strip() for line in (outcome.stderr.strip() or outcome.stdout.strip()).splitlines() if line.strip()]
-    said = " / ".join(lines[-_QUOTED_LINES:])[-_QUOTED:]
-    return f"{text}: {said}" if said else text
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def environment_for(options: ExecOptions, environ: Mapping[str, str]) -> dict[str, str]:

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from certd.api import Clock, deadline
+from certd.model.clock import Clock, deadline
 
 KEPT = 64 * 1024  #: bytes of each output, half from its beginning and half from its end
 TERM_TO_KILL = timedelta(seconds=3)
 
 _DRAIN = timedelta(seconds=0.3)  # for what the program printed last
 _REAP = timedelta(seconds=1)  # a killed process may hang in the kernel: it is not waited for
+_QUOTED_LINES = 3
+_QUOTED = 400
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -37,8 +39,22 @@ class Outcome:
     stdout: str
     stderr: str
 
+    def complaint(self, limit: timedelta) -> str | None:
+        """What went wrong, with the last lines the program printed; None for exit status 0."""
+        if self.timed_out:
+            text = f"was not done after {limit.total_seconds():g} s and has been ended"
+        elif self.status < 0:
+            text = f"was killed by {_signal_name(-self.status)}"
+        elif self.status > 0:
+            text = f"exit status {self.status}"
+        else:
+            return None
+        lines = [line.strip() for line in (self.stderr.strip() or self.stdout.strip()).splitlines() if line.strip()]
+        said = " / ".join(lines[-_QUOTED_LINES:])[-_QUOTED:]
+        return f"{text}: {said}" if said else text
 
-async def run(argv: Sequence[str], environment: Mapping[str, str], clock: Clock, limit: timedelta) -> Outcome:
+
+async def run_program(argv: Sequence[str], environment: Mapping[str, str], clock: Clock, limit: timedelta) -> Outcome:
     """Run *argv* to its end; after *limit* its process group gets SIGTERM, three seconds later SIGKILL.
 
     Raises OSError when it cannot be started. Cancelling kills the group.
@@ -103,6 +119,13 @@ class _Output(asyncio.Protocol):
     def text(self) -> str:
         gap = f"\n… {self._dropped} bytes left out …\n" if self._dropped else ""
         return clean(self._head.decode(errors="replace") + gap + self._tail.decode(errors="replace"))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextlib.asynccontextmanager
