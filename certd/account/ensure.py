@@ -19,8 +19,7 @@ async def ensure_account(tools: Tools, wish: AccountWish) -> AccountRecord:
     """
     row = await find_row(tools, wish)
     if row is None:
-        key = await tools.keys.generate(wish.key_type)
-        return await _register(tools, wish, None, key)
+        return await register_new(tools, wish)
     if row.status is not AccountStatus.VALID:
         raise PolicyRefused(
             f"{row.url}: this account is {row.status.value}",
@@ -31,6 +30,11 @@ async def ensure_account(tools: Tools, wish: AccountWish) -> AccountRecord:
     if row.url:
         return row
     return await _register(tools, wish, row, await tools.ledger.key(row.key_id))
+
+
+async def register_new(tools: Tools, wish: AccountWish) -> AccountRecord:
+    """A new account with a new key, whatever the ledger has."""
+    return await _register(tools, wish, None, await tools.keys.generate(wish.key_type))
 
 
 async def find_row(tools: Tools, wish: AccountWish) -> AccountRecord | None:

@@ -1,7 +1,7 @@
 """`certd issue` as a value, and what it asks for: every mistake that needs no network is found here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from certd.app.issuers import Issuer, parse_server
@@ -31,7 +31,10 @@ class AccountOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOptions:
-    """How the names are proven. Texts as people type them; parsed by the rooms that know them."""
+    """How the names are proven. Texts as people type them; parsed by the rooms that know them.
+
+    Addresses empty: ports 80 and 443, or any free port of loopback for the embedded CA, which is told of it.
+    """
 
     types: tuple[str, ...] = ()
     dns: str = ""
@@ -40,8 +43,8 @@ class ChallengeOptions:
     dns_servers: tuple[str, ...] = ()
     propagation_timeout: str = ""
     webroot: Path | None = None
-    http_address: str = ":80"
-    tls_address: str = ":443"
+    http_address: str = ""
+    tls_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Wish:
     desired: Desired
     issuer: Issuer
     allowed: tuple[ChallengeType, ...]
+    challenge: ChallengeOptions
 
 
 def read_request(request: IssueRequest) -> Wish:
@@ -97,7 +101,12 @@ def read_request(request: IssueRequest) -> Wish:
             mistakes.append(mistake)
     if mistakes:
         raise ConfigError("\n".join(map(str, mistakes)), hint=mistakes[0].hint)
-    return Wish(desired, issuer, allowed)
+    return Wish(desired, issuer, allowed, _with_addresses(request.challenge, issuer))
+
+
+def _with_addresses(options: ChallengeOptions, issuer: Issuer) -> ChallengeOptions:
+    http, tls = ("127.0.0.1:0", "127.0.0.1:0") if issuer.is_dev else (":80", ":443")
+    return replace(options, http_address=options.http_address or http, tls_address=options.tls_address or tls)
 
 
 def allowed_types(options: ChallengeOptions) -> tuple[ChallengeType, ...]:

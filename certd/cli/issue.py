@@ -73,13 +73,15 @@ A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option("--webroot", type=A_DIRECTORY, help="Answer http-01 through a server that publishes this directory.")
 @click.option(
     "--http-address",
-    default=":80",
-    show_default=True,
+    default="",
     metavar="HOST:PORT",
-    help="Where to listen for http-01; fd:N for a passed socket.",
+    help="Where to listen for http-01; fd:N for a passed socket.  [default: :80; any free port for --server dev]",
 )
 @click.option(
-    "--tls-address", default=":443", show_default=True, metavar="HOST:PORT", help="Where to listen for tls-alpn-01."
+    "--tls-address",
+    default="",
+    metavar="HOST:PORT",
+    help="Where to listen for tls-alpn-01.  [default: :443; any free port for --server dev]",
 )
 @click.option(
     "--key-type", default="ec256", show_default=True, help="ec256, ec384, ec521, rsa2048, rsa3072, rsa4096, ed25519."
@@ -151,7 +153,7 @@ def command(
     \b
     certd issue -d example.org -d www.example.org --server letsencrypt-staging -m ops@example.org --agree-tos
     certd issue -d '*.example.org' --dns rfc2136 --dns-option server=192.0.2.53 …
-    certd issue -d demo.localhost --server dev --http-address 127.0.0.1:0 --state-dir ./state
+    certd issue -d demo.localhost --server dev --state-dir ./state
     """
     request = IssueRequest(
         names=names,

@@ -14,6 +14,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         # Readers of a WAL file want to write its -shm; where they cannot, nobody else writes either.
         mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
         return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=5)
+    # It holds private keys: 0600 from its first byte, and SQLite gives its -wal and -shm the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

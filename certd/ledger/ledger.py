@@ -202,6 +202,14 @@ class Ledger:
         sql = "SELECT id, at, document FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
         return [(row[0], {"at": row[1], **json.loads(row[2])}) for row in await self._rows(sql, after, limit)]
 
+    async def reloaded(self, name: CertName) -> int | None:
+        """The generation of *name* after which `--reload` last succeeded."""
+        found = await self.meta(f"reloaded:{name}")
+        return int(found) if found else None
+
+    async def note_reloaded(self, name: CertName, number: int) -> None:
+        await self.set_meta(f"reloaded:{name}", str(number))
+
     async def meta(self, key: str) -> str | None:
         rows = await self._rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None

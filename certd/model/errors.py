@@ -5,12 +5,13 @@
     ├── PolicyRefused         a rule of the operator or of certd forbids it                         exit 3
     ├── TryLater              not now, but at `until`: limits, another process, CA outage           exit 75
     ├── CaError               the conversation with the CA
-    │   ├── CaUnreachable     no HTTP reply: DNS, TCP, TLS, time limit                              exit 1
+    │   ├── CaUnreachable     no HTTP reply (DNS, TCP, TLS, time limit), or no nonce that it takes   exit 1
     │   ├── CaProtocolError   a reply that RFC 8555 does not allow, or that is hostile              exit 1
     │   └── CaRefused         a problem document                                                    by reaction
     ├── ChallengeFailed       the CA did not accept proof for some identifiers                      exit 1
     ├── ChainRejected         the CA's chain does not fit what was ordered                          exit 1
     ├── ProviderError         a challenge provider could not publish or withdraw                    exit 1
+    ├── DeployError           the certificate is there, and a server could not be told              exit 1
     ├── ListenError           a port or webroot cannot be used                                      exit 1
     ├── KeyStoreError         a private key cannot be made, read or used                            exit 1
     └── StorageError          the ledger or files cannot be read or written                         exit 1
@@ -57,7 +58,9 @@ class CaError(CertdError):
 
 
 class CaUnreachable(CaError):
-    """There was no HTTP reply, so the CA may or may not have seen the request."""
+    """It cannot be talked with now: there was no HTTP reply, so the CA may or may not have seen the request; or it
+    refused each nonce, so it did nothing.
+    """
 
 
 class CaProtocolError(CaError):
@@ -91,6 +94,10 @@ class ProviderError(CertdError):
     def __init__(self, message: str, *, retry: bool, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry = retry
+
+
+class DeployError(CertdError):
+    """The certificate is in place, and a server could not be told of it; that alone is tried again."""
 
 
 class ListenError(CertdError):

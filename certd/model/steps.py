@@ -18,6 +18,7 @@ class Step(Enum):
     ACCOUNT_KEY_STORED = "account-key-stored"
     ACCOUNT_SENT = "account-sent"
     ACCOUNT_STORED = "account-stored"
+    DIRECTORY_CACHED = "directory-cached"
     INTENT_STORED = "intent-stored"
     ORDER_SENT = "order-sent"
     ORDER_STORED = "order-stored"

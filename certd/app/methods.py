@@ -1,0 +1,143 @@
+"""From the options of a command to ways of answering challenges; and from the journal's words back to them."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from certd.api import ProviderSpec
+from certd.api import Tools as PluginTools
+from certd.app.dns_publisher import METHOD as DNS
+from certd.app.dns_publisher import DnsPublisher
+from certd.app.house import House
+from certd.app.publishers import LISTENER, WEBROOT, ListenerPublisher, PublisherTable, WebrootPublisher
+from certd.app.request import ChallengeOptions
+from certd.dns.settings import DnsSettings, parse_dns_settings
+from certd.issue.ports import Progress, Publisher
+from certd.listen.addresses import parse_address
+from certd.listen.listeners import Listeners, open_listeners
+from certd.model.acme import ChallengeType
+from certd.model.errors import ConfigError
+from certd.plugins.discovery import Providers
+from certd.plugins.options import Chosen, check, parse_pairs
+from certd.secrets.references import canonical_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """What this run can answer with. `listeners`: None where nothing of ours listens."""
+
+    table: PublisherTable
+    listeners: Listeners | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenProvider:
+    """A DNS provider with its options, checked: everything that needs no network."""
+
+    spec: ProviderSpec[Any]
+    chosen: Chosen
+    settings: DnsSettings
+
+
+def choose_provider(options: ChallengeOptions) -> ChosenProvider | None:
+    """The provider that `--dns` names, None without one. Raises ConfigError with every mistake in its options."""
+    settings = dns_settings(options)
+    if not options.dns:
+        if options.dns_options:
+            raise ConfigError("--dns-option without --dns PROVIDER", hint="certd providers list")
+        return None
+    spec = Providers.installed().load(options.dns)
+    return ChosenProvider(spec, check(spec, parse_pairs(options.dns_options), canonical_reference), settings)
+
+
+def check_methods(options: ChallengeOptions) -> None:
+    """Find every mistake that needs no network and no port. Raises ConfigError."""
+    choose_provider(options)
+    parse_address(options.http_address)
+    parse_address(options.tls_address)
+
+
+def dns_settings(options: ChallengeOptions) -> DnsSettings:
+    """Raises ConfigError."""
+    return parse_dns_settings(
+        resolvers=options.dns_resolvers,
+        servers=options.dns_servers,
+        propagation_timeout=options.propagation_timeout,
+    )
+
+
+async def open_methods(
+    options: ChallengeOptions,
+    allowed: Sequence[ChallengeType],
+    house: House,
+    stack: AsyncExitStack,
+    progress: Progress,
+) -> Methods:
+    """Bind the ports, choose the provider; all that is opened is closed with *stack*.
+
+    Raises ConfigError, ListenError (with who holds the port, and ways around it).
+    """
+    provider = choose_provider(options)
+    listeners = await _listeners(options, allowed, house, stack)
+    current: dict[ChallengeType, Publisher] = {}
+    for type_ in allowed:
+        if type_ is ChallengeType.DNS_01:
+            if provider is not None:
+                current[type_] = _dns_publisher(provider, house, stack, progress)
+        elif type_ is ChallengeType.HTTP_01 and options.webroot is not None:
+            current[type_] = WebrootPublisher(options.webroot.absolute())
+        else:
+            current[type_] = ListenerPublisher(type_, house.ledger.live_proofs, house.clock, listeners)
+    table = PublisherTable(current, reopener(dns_settings(options), house, stack, progress))
+    return Methods(table, listeners)
+
+
+def reopen_only(house: House, stack: AsyncExitStack, progress: Progress) -> PublisherTable:
+    """Nothing can be published by it, and everything in the journal can be withdrawn."""
+    return PublisherTable({}, reopener(DnsSettings(), house, stack, progress))
+
+
+def reopener(
+    settings: DnsSettings, house: House, stack: AsyncExitStack, progress: Progress
+) -> Callable[[str, str], Publisher]:
+    """Finds the way that a journal row was published by, from the row's own words. Raises ConfigError."""
+
+    def reopen(method: str, options: str) -> Publisher:
+        if method == LISTENER:
+            return ListenerPublisher(ChallengeType.HTTP_01, house.ledger.live_proofs, house.clock)
+        if method == WEBROOT:
+            return WebrootPublisher(Path(json.loads(options)["directory"]))
+        if method.startswith(DNS):
+            name = method.removeprefix(DNS)
+            spec = Providers.installed().load(name)
+            provider = ChosenProvider(spec, Chosen.from_json(name, options), settings)
+            return _dns_publisher(provider, house, stack, progress)
+        raise ConfigError(f"{method}: a proof was published by this method, which this certd does not know")
+
+    return reopen
+
+
+def _dns_publisher(provider: ChosenProvider, house: House, stack: AsyncExitStack, progress: Progress) -> DnsPublisher:
+    tools = PluginTools(clock=house.clock, random=house.random, secret=house.secret)
+    return DnsPublisher(
+        provider.spec, provider.chosen, tools=tools, settings=provider.settings, stack=stack, progress=progress
+    )
+
+
+async def _listeners(
+    options: ChallengeOptions, allowed: Sequence[ChallengeType], house: House, stack: AsyncExitStack
+) -> Listeners | None:
+    http = ChallengeType.HTTP_01 in allowed and options.webroot is None
+    tls = ChallengeType.TLS_ALPN_01 in allowed
+    if not http and not tls:
+        return None
+    opening = open_listeners(
+        house.ledger.live_proofs,
+        house.clock,
+        http=[parse_address(options.http_address)] if http else None,
+        tls=[parse_address(options.tls_address)] if tls else None,
+    )
+    return await stack.enter_async_context(opening)
