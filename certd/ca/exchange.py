@@ -1,8 +1,9 @@
 """One request to the CA and its answer: signed, repeated where that is safe, a problem document raised as CaRefused.
 
-RFC 8555 §6.5: a refused nonce costs another signature with the nonce of that very reply. A lost connection is repeated
-only for what has the same effect twice (`kinds`). Everything of one step ends by its deadline and within ten requests;
-429, 5xx and Retry-After are never waited for here: they are the planner's.
+RFC 8555 §6.5: a refused nonce costs another signature with the nonce of that very reply; when ten are refused the CA is
+as good as down (`NoncesRefused`). A lost connection is repeated only for what has the same effect twice (`kinds`).
+Everything of one step ends by its deadline and within ten requests; 429, 5xx and Retry-After are never waited for here:
+they are the planner's.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from certd.ca.problems import read_problem
 from certd.ca.retry_after import parse_http_date, parse_retry_after
 from certd.ca.text import clean
 from certd.ca.transport import Reply, Transport
-from certd.ca.unreachable import ConnectionLost
+from certd.ca.unreachable import ConnectionLost, NoncesRefused
 from certd.ca.wire import POST_AS_GET, Signer
 from certd.model.clock import Clock
 from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable
@@ -95,7 +96,7 @@ class Exchange:
         return self._accepted(kind, reply)
 
     async def _tries(self, kind: Kind, url: str, payload: bytes, signer: Signer, static: str) -> Reply:
-        """Send until the nonce is not what is wrong; the last reply of ten stands, whatever it is."""
+        """Send until the nonce is not what is wrong. Raises NoncesRefused when ten requests were not enough."""
         nonce: str | None = await self._nonces.take()
 
         async def send() -> Reply:
@@ -109,11 +110,15 @@ class Exchange:
             self._note_date(reply)
             brought = valid_nonce(reply.header("Replay-Nonce"))
             left -= 1 if brought else 2  # without one newNonce has to be asked first
-            if reply.status < 400 or left <= 0 or not self._is_bad_nonce(reply):
-                if brought:
-                    self._nonces.put(brought)
-                return reply
-            nonce = brought
+            refused = self._is_bad_nonce(reply)
+            if refused and left > 0:
+                nonce = brought
+                continue
+            if brought:
+                self._nonces.put(brought)
+            if refused:
+                raise NoncesRefused(f"{self.what}: {kind.value}", self._problem(reply))
+            return reply
 
     async def _repeated(self, kind: Kind, send: Callable[[], Awaitable[Reply]]) -> Reply:
         repeats = self._allowances[kind].repeats
@@ -129,7 +134,7 @@ class Exchange:
             await self._clock.sleep_until(self._clock.now() + pause)
 
     def _is_bad_nonce(self, reply: Reply) -> bool:
-        return self._problem(reply).reaction is Reaction.NEW_NONCE
+        return reply.status >= 400 and self._problem(reply).reaction is Reaction.NEW_NONCE
 
     def _accepted(self, kind: Kind, reply: Reply) -> Reply:
         if reply.status in {200, 201}:

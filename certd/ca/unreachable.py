@@ -16,6 +16,7 @@ from certd.ca.kinds import Kind
 from certd.ca.origin import Origin
 from certd.ca.text import clean
 from certd.model.errors import CaUnreachable
+from certd.model.problems import Problem
 
 _HINT_TRUST = (
     "a private CA's API needs its root: --ca-bundle FILE; for a public CA see that the system's CA certificates are "
@@ -32,6 +33,20 @@ _WORDLESS: dict[type[OSError], str] = {
 
 class ConnectionLost(CaUnreachable):
     """The connection broke, so that nobody knows whether the CA saw the request; another try may reach it."""
+
+
+class NoncesRefused(CaUnreachable):
+    """The CA took none of a step's nonces, so it did nothing; it says nothing of what was asked for.
+
+    An outage, not a refusal: the order, the key and the account stay as they are, and the step is made again later.
+    """
+
+    def __init__(self, attempted: str, problem: Problem) -> None:
+        super().__init__(
+            f"{attempted}: the CA refused each nonce, even those it had just given out: {problem}",
+            hint="it may work later; if it never does, a cache or load balancer in front of the CA mixes up its nonces",
+        )
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,9 @@ class CaError(CertdError):
 
 
 class CaUnreachable(CaError):
-    """It cannot be talked with now: there was no HTTP reply, so the CA may or may not have seen the request; or it
-    refused each nonce, so it did nothing.
+    """The CA cannot be talked with now.
+
+    There was no HTTP reply, so that it may or may not have seen the request; or it took no nonce, and did nothing.
     """
 
 

@@ -38,7 +38,7 @@ from tests.fakes.signing import FakeKey
 from tests.hellca.faults import lose_reply, problem
 from tests.hellca.hell import HellCa
 from tests.unit.ca.csr import make_csr
-from tests.unit.ca.issuance import CLOCK, issue, poll
+from tests.unit.ca.issuance import CLOCK, USUAL_OUTAGES, Steps, issue, poll
 
 MAC_KEY = bytes(range(200, 232))
 NO_ID = CertId("there.is.none")
@@ -123,11 +123,12 @@ async def test_certificates_are_issued_however_unfriendly_the_ca_is(options: Opt
         HellCa.start(replace(options, http_port=responder.port)) as hell,
         open_hell(hell, FakeKey.make()) as ca,
     ):
-        await ca.register(contact=["mailto:a@example.test"], terms_agreed=True)
+        steps = Steps(USUAL_OUTAGES if options.bad_nonce > 0.1 else 0)
+        await steps.make(ca.register, contact=["mailto:a@example.test"], terms_agreed=True)
         names = ["a.localhost", "b.example.test", "127.0.0.1"]
         for _ in range(2):
-            await issue(ca, names, prepare=responder.prepare)
-        order, chains = await issue(ca, names, prepare=responder.prepare)
+            await issue(ca, names, prepare=responder.prepare, steps=steps)
+        order, chains = await issue(ca, names, prepare=responder.prepare, steps=steps)
         leaf = x509.load_der_x509_certificate(chains.default.leaf)
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert {str(name.value) for name in found} == set(names)
