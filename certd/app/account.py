@@ -1,16 +1,19 @@
 """`certd account …`: each command as request → result."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from certd.account import change, ensure, rollover
 from certd.account.ports import AccountWish, ExternalAccount
 from certd.account.ports import Tools as AccountTools
+from certd.app.dev import reachable
 from certd.app.house import House, open_house
 from certd.app.issuers import Issuer, parse_server, title_of
 from certd.app.request import AccountOptions, parse_key_type
-from certd.model.acme import AccountUrl
+from certd.model.acme import AccountStatus, AccountUrl
 from certd.model.errors import ConfigError
 from certd.model.keys import ACCOUNT_KEY_TYPES, KeyType
 from certd.model.records import AccountRecord
@@ -29,14 +32,14 @@ class AccountRequest:
 
 @dataclass(frozen=True, slots=True)
 class AccountResult:
-    """An account as people see it."""
+    """An account as people see it. `url` empty: the CA has not answered for it yet."""
 
     issuer: str
     url: str
     status: str
     contact: tuple[str, ...]
     key_type: KeyType
-    created: str
+    created_at: datetime
     rollover_pending: bool
 
     @classmethod
@@ -44,11 +47,11 @@ class AccountResult:
         key = await house.ledger.key(row.key_id)
         return cls(
             issuer=title_of(row.issuer),
-            url=row.url or "(not yet known to the CA)",
+            url=row.url,
             status=row.status.value,
             contact=row.contact,
             key_type=key.type,
-            created=f"{row.created_at:%Y-%m-%d}",
+            created_at=row.created_at,
             rollover_pending=row.next_key_id is not None,
         )
 
@@ -92,11 +95,11 @@ async def show(state_dir: Path, wait: float = 60.0) -> list[AccountResult]:
 async def register(request: AccountRequest) -> AccountResult:
     """The issuer's account: the one there is, or a new one; a deactivated one is not used again."""
     issuer = parse_server(request.server, request.ca_bundle)
-    async with open_house(request.state_dir, wait=request.wait) as house:
+    async with _at(request, issuer) as (house, there):
         wish = account_wish(house, issuer, request.options)
-        tools = house.account_tools(issuer)
+        tools = house.account_tools(there)
         row = await ensure.find_row(tools, wish)
-        if row is not None and row.status.value != "valid" and wish.pinned is None:
+        if row is not None and row.status is not AccountStatus.VALID and wish.pinned is None:
             return await AccountResult.of(house, await ensure.register_new(tools, wish))
         return await AccountResult.of(house, await ensure.ensure_account(tools, wish))
 
@@ -116,10 +119,19 @@ async def deactivate(request: AccountRequest) -> AccountResult:
     return await _on_account(request, change.deactivate)
 
 
+@asynccontextmanager
+async def _at(request: AccountRequest, issuer: Issuer) -> AsyncIterator[tuple[House, Issuer]]:
+    async with (
+        open_house(request.state_dir, wait=request.wait) as house,
+        reachable(issuer, house.place) as there,
+    ):
+        yield house, there
+
+
 async def _on_account(request: AccountRequest, act: Act) -> AccountResult:
     issuer = parse_server(request.server, request.ca_bundle)
-    async with open_house(request.state_dir, wait=request.wait) as house:
-        tools = house.account_tools(issuer)
+    async with _at(request, issuer) as (house, there):
+        tools = house.account_tools(there)
         row = await ensure.find_row(tools, account_wish(house, issuer, request.options))
         if row is None or not row.url:
             raise ConfigError(

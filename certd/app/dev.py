@@ -1,5 +1,6 @@
 """`--server dev`: the embedded CA in this process, which validates at the ports that this process listens on."""
 
+import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,9 +10,6 @@ from certd.app.issuers import Issuer
 from certd.app.methods import dns_settings
 from certd.app.place import Place
 from certd.app.request import ChallengeOptions
-from certd.devca import DevCa, Options
-from certd.devca.options import loopback
-from certd.devca.store import StateUnusable
 from certd.listen.addresses import BoundAddress
 from certd.listen.listeners import Listeners
 from certd.model.errors import StorageError
@@ -20,11 +18,20 @@ ITS_SUFFIXES = ("*.localhost", "*.test", "*.internal", "*.home.arpa")
 
 
 @asynccontextmanager
-async def dev_issuer(
-    issuer: Issuer, place: Place, challenge: ChallengeOptions, listeners: Listeners | None, **changes: Any
+async def reachable(
+    issuer: Issuer, place: Place, challenge: ChallengeOptions | None = None, listeners: Listeners | None = None
 ) -> AsyncIterator[Issuer]:
-    """*issuer* with the directory URL and root of a CA that runs until the block ends; *changes*: options of devca."""
-    options = Options.friendly(state_dir=place.dev_ca, **_ways_to(challenge, listeners), **changes)
+    """*issuer*, ready to be talked to; the embedded CA runs for as long as the block does, beside its state.
+
+    Raises StorageError when another process runs it there.
+    """
+    if not issuer.is_dev:
+        yield issuer
+        return
+    from certd.devca import DevCa, Options  # noqa: PLC0415 - aiohttp's server half, for this CA only
+    from certd.devca.store import StateUnusable  # noqa: PLC0415
+
+    options = Options.friendly(state_dir=place.dev_ca, **_ways_to(challenge or ChallengeOptions(), listeners))
     try:
         async with DevCa.start(options) as ca:
             yield replace(issuer, directory=ca.directory_url, trust=ca.root_path)
@@ -52,4 +59,4 @@ def _ways_to(challenge: ChallengeOptions, listeners: Listeners | None) -> dict[s
 
 def _loopbacks(bound: Sequence[BoundAddress]) -> tuple[str, ...]:
     """The first address that a listener of ours is bound to by name; empty for those on every address."""
-    return tuple(dict.fromkeys(each.host for each in bound if loopback(each.host)))[:1]
+    return tuple(dict.fromkeys(each.host for each in bound if ipaddress.ip_address(each.host).is_loopback))[:1]

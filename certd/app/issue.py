@@ -3,13 +3,14 @@
 import random as random_
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from certd.account.ensure import check_terms, ensure_account, register_again
 from certd.app.account import account_wish
 from certd.app.certificates import X509
+from certd.app.dev import reachable
 from certd.app.export import StateFiles, check_out, copy_out
 from certd.app.house import House, new_id, open_house
 from certd.app.issuers import Issuer, title_of
@@ -133,7 +134,7 @@ async def _fresh_renewal(run: _Run, generation: Generation) -> Renewal | None:
         return renewal
     # renewalInfo is asked without a signature, so any key will do; the account need not be known.
     key = await house.keys.open(await house.keys.generate(KeyType.EC256))
-    async with _at(run, None) as issuer, house.converse(issuer, key, None) as ca:
+    async with _reachable(run) as issuer, house.converse(issuer, key, None) as ca:
         return await refresh_renewal(_Asking(ca, house.ledger, house.clock, house.random), generation)
 
 
@@ -154,7 +155,7 @@ async def _issue(run: _Run, finding: Finding) -> tuple[Generation, Renewal]:
     allowed = () if order is not None and order.state.is_paid else run.wish.allowed
     async with AsyncExitStack() as stack:
         methods = await open_methods(run.wish.challenge, allowed, house, stack, run.progress)
-        issuer = await stack.enter_async_context(_at(run, methods.listeners))
+        issuer = await stack.enter_async_context(_reachable(run, methods.listeners))
         wish = account_wish(house, issuer, run.request.account)
         accounts = house.account_tools(issuer)
         account = await ensure_account(accounts, wish)
@@ -191,16 +192,8 @@ async def _issue_as(
         return await issue(tools, run.wish.desired, finding, by_person=True)
 
 
-@asynccontextmanager
-async def _at(run: _Run, listeners: Listeners | None) -> AsyncIterator[Issuer]:
-    """The issuer, ready to be talked to: the embedded CA runs for as long as the block does."""
-    if not run.wish.issuer.is_dev:
-        yield run.wish.issuer
-        return
-    from certd.app.dev import dev_issuer  # noqa: PLC0415 - aiohttp's server half, for this CA only
-
-    async with dev_issuer(run.wish.issuer, run.house.place, run.wish.challenge, listeners) as issuer:
-        yield issuer
+def _reachable(run: _Run, listeners: Listeners | None = None) -> AbstractAsyncContextManager[Issuer]:
+    return reachable(run.wish.issuer, run.house.place, run.wish.challenge, listeners)
 
 
 async def _check_only(run: _Run) -> IssueResult:
@@ -211,7 +204,7 @@ async def _check_only(run: _Run) -> IssueResult:
     finding = _finding(run, generation, renewal)
     async with AsyncExitStack() as stack:
         methods = await open_methods(run.wish.challenge, run.wish.allowed, house, stack, run.progress)
-        issuer = await stack.enter_async_context(_at(run, methods.listeners))
+        issuer = await stack.enter_async_context(_reachable(run, methods.listeners))
         wish = account_wish(house, issuer, run.request.account)
         key = await house.keys.open(await house.keys.generate(KeyType.EC256))
         ca = await stack.enter_async_context(house.converse(issuer, key, None))

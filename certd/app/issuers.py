@@ -9,6 +9,7 @@ from certd.model.errors import ConfigError
 
 #: The embedded CA in this process; its directory URL is known once it runs.
 DEV = "dev"
+DEV_TITLE = "the embedded CA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Issuer:
 def parse_server(text: str, ca_bundle: Path | None) -> Issuer:
     """A short name or an https directory URL. Raises ConfigError."""
     if text.lower() == DEV:
-        return Issuer(IssuerId(DEV), "the embedded CA (not trusted)", "", ca_bundle)
+        return Issuer(IssuerId(DEV), DEV_TITLE, "", ca_bundle)
     if known := KNOWN.get(text.lower()):
         return Issuer(IssuerId(known.directory), known.title, known.directory, ca_bundle)
     url = urlsplit(text)
@@ -68,5 +69,7 @@ def parse_server(text: str, ca_bundle: Path | None) -> Issuer:
 
 def title_of(issuer: IssuerId) -> str:
     """How people call it: `Let's Encrypt`, or the host of its URL."""
+    if issuer == DEV:
+        return DEV_TITLE
     known = next((server.title for server in KNOWN.values() if server.directory == issuer), None)
     return known or urlsplit(issuer).netloc or issuer

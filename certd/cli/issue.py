@@ -4,17 +4,8 @@ from pathlib import Path
 
 import click
 
-from certd.app.request import (
-    DEFAULT_SERVER,
-    DEFAULT_STATE_DIR,
-    AccountOptions,
-    ChallengeOptions,
-    IssueRequest,
-    OutOptions,
-)
-
-A_FILE = click.Path(dir_okay=False, path_type=Path)
-A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+from certd.app.request import AccountOptions, ChallengeOptions, IssueRequest, OutOptions
+from certd.cli import options
 
 
 @click.command(name="issue")
@@ -22,20 +13,12 @@ A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
     "-d", "--domain", "names", multiple=True, metavar="NAME", help="A host name, *.wildcard or IP address; repeat."
 )
 @click.option("--name", default="", help="The certificate's own name.  [default: its first name]")
-@click.option(
-    "--server",
-    default=DEFAULT_SERVER,
-    show_default=True,
-    metavar="CA",
-    help="letsencrypt, letsencrypt-staging, zerossl, google, dev, or a directory URL.",
-)
-@click.option("--ca-bundle", type=A_FILE, help="Roots (PEM) to trust for the CA's own API.")
-@click.option("-m", "--email", multiple=True, help="Contact for the account.")
-@click.option("--agree-tos", is_flag=True, help="Agree to the CA's terms of service.")
-@click.option("--account", default="", metavar="URL", help="Use this account and no other.")
-@click.option("--eab-kid", default="", help="External account binding: the key id the CA gave.")
-@click.option("--eab-hmac-key", default="", metavar="REF", help="Its HMAC key: file:PATH, env:NAME or credential:NAME.")
-@click.option("--eab-algorithm", type=click.Choice(["HS256", "HS384", "HS512"]), default="HS256", show_default=True)
+@options.server
+@options.ca_bundle
+@options.email
+@options.agree_tos
+@options.account
+@options.external_account
 @click.option(
     "--challenge",
     "challenges",
@@ -70,7 +53,9 @@ A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--propagation-timeout", default="", metavar="TIME", help="How long to wait for the name servers, as 300s or 5m."
 )
-@click.option("--webroot", type=A_DIRECTORY, help="Answer http-01 through a server that publishes this directory.")
+@click.option(
+    "--webroot", type=options.A_DIRECTORY, help="Answer http-01 through a server that publishes this directory."
+)
 @click.option(
     "--http-address",
     default="",
@@ -91,24 +76,17 @@ A_DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--preferred-chain", default="", metavar="CN", help="Take the chain whose top issuer has this common name."
 )
-@click.option("--csr", type=A_FILE, help="Issue for this request (PEM or DER); its key stays where it is.")
-@click.option("--out", type=A_DIRECTORY, help="Also copy the files here.")
+@click.option("--csr", type=options.A_FILE, help="Issue for this request (PEM or DER); its key stays where it is.")
+@click.option("--out", type=options.A_DIRECTORY, help="Also copy the files here.")
 @click.option("--out-owner", default="", help="Owner of the copies.")
 @click.option("--out-group", default="", help="Group of the copies.")
 @click.option("--out-mode", default="", help="Mode of the copied key files, as 0640.")
 @click.option("--reload", default="", metavar="COMMAND", help="Run this once a new certificate is in place; no shell.")
 @click.option("--force", is_flag=True, help="Issue although nothing is due. Counts against the CA's limits.")
 @click.option("--dry-run", is_flag=True, help="Check all that can be checked, order nothing, change nothing.")
-@click.option("--state-dir", type=A_DIRECTORY, default=DEFAULT_STATE_DIR, show_default=True, envvar="CERTD_STATE_DIR")
-@click.option(
-    "--wait",
-    type=float,
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another certd on this state.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.state_dir
+@options.wait
+@options.as_json
 def command(
     names: tuple[str, ...],
     name: str,

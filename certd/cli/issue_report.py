@@ -28,7 +28,8 @@ def report(result: IssueResult, *, as_json: bool) -> int:
 
 def _issued(result: IssueResult, generation: Generation) -> None:
     names = "1 name" if len(result.names) == 1 else f"{len(result.names)} names"
-    lifetime = in_words(generation.not_after - generation.not_before)
+    # Leaves end a second before the round number, so that both ends count (RFC 5280 §4.1.2.5).
+    lifetime = in_words(generation.not_after - generation.not_before + timedelta(seconds=1))
     click.echo(
         f"issued   {result.name}   {names}, {generation.key_type.label}, "
         f"expires {moment(generation.not_after, result.now)} ({lifetime}){_renews(result)}"
