@@ -1,34 +1,33 @@
 """One question to one name server, over UDP and, where the answer was cut off, over TCP (RFC 1035, RFC 7766).
 
 Every byte that comes back is hostile (invariant 7): the socket is connected, so that only the server asked can
-answer; what does not fit id and question is ignored, not believed; an answer has at most 64 KiB and a time limit.
+answer; what does not fit id and question is ignored, not believed; there is a limit to datagrams, sizes and time.
 Must never decide what an answer means: that is `authorities` and `propagation`.
 """
 
+import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-import dns.asyncbackend
-import dns.asyncquery
-import dns.exception
 import dns.flags
-import dns.inet
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 
 from certd.dns.errors import Unanswered
+from certd.dns.reading import Malformed, read_answer
 from certd.dns.settings import Server
 from certd.model.clock import Clock, deadline
 
 # The size that never fragments (DNS flag day 2020): a fragment's second half carries no id and is easily forged.
 EDNS_PAYLOAD = 1232
 
+_LARGEST_DATAGRAM = 4096  # of servers that do not keep to what they were told
+_MOST_DATAGRAMS = 16  # that are no answer, before the server is given up
 _WITHOUT_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 
 
@@ -61,12 +60,10 @@ class Wire:
                     # RFC 6891 §7: a server that does not know EDNS says FORMERR or NOTIMP; ask plainly
                     reply = await _exchange(server, _query(question, edns=False))
                 return reply
-        except TimeoutError as late:
-            raise Unanswered(str(late)) from None
         except OSError as failure:
             raise Unanswered((failure.strerror or str(failure)).lower()) from failure
-        except (dns.exception.DNSException, EOFError, ValueError, struct.error) as garbage:
-            raise Unanswered(f"malformed answer ({type(garbage).__name__})") from garbage
+        except Malformed as garbage:
+            raise Unanswered(str(garbage)) from garbage
 
 
 async def first_usable(
@@ -106,19 +103,38 @@ def _query(question: Question, *, edns: bool) -> dns.message.QueryMessage:
 
 
 async def _exchange(server: Server, query: dns.message.QueryMessage) -> dns.message.Message:
-    backend = dns.asyncbackend.get_backend("asyncio")
-    family = dns.inet.af_for_address(server.address)
-    # Connected: a closed port is told at once, and the kernel drops what others send.
-    at = (server.address, server.port)
-    sock: Any = await backend.make_socket(family, socket.SOCK_DGRAM, 0, None, at)  # type: ignore[no-untyped-call]
-    async with sock:
-        reply, _ = await dns.asyncquery.udp_with_fallback(
-            query,
-            server.address,
-            port=server.port,
-            udp_sock=sock,
-            backend=backend,
-            ignore_unexpected=True,
-            ignore_errors=True,
-        )
+    reply = await _by_udp(server, query)
+    return await _by_tcp(server, query) if reply.flags & dns.flags.TC else reply
+
+
+async def _by_udp(server: Server, query: dns.message.QueryMessage) -> dns.message.Message:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET6 if ":" in server.address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        # Connected: a closed port is told at once, and the kernel drops what others send.
+        sock.connect((server.address, server.port))
+        await loop.sock_sendall(sock, query.to_wire())
+        for _ in range(_MOST_DATAGRAMS):
+            try:
+                reply = read_answer(await loop.sock_recv(sock, _LARGEST_DATAGRAM), query)
+            except Malformed:
+                continue  # whoever forges it shall not keep the real answer from being seen
+            if reply is not None:
+                return reply
+    raise Unanswered(f"{_MOST_DATAGRAMS} datagrams, and none answers the question")
+
+
+async def _by_tcp(server: Server, query: dns.message.QueryMessage) -> dns.message.Message:
+    reader, writer = await asyncio.open_connection(server.address, server.port)
+    try:
+        wire = query.to_wire()
+        writer.write(struct.pack("!H", len(wire)) + wire)
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        reply = read_answer(await reader.readexactly(length), query)
+    except asyncio.IncompleteReadError:
+        raise Unanswered("closed the TCP connection without an answer") from None
+    finally:
+        writer.close()
+    if reply is None or reply.flags & dns.flags.TC:
+        raise Unanswered("no whole answer to the question over TCP")
     return reply
