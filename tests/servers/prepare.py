@@ -18,6 +18,7 @@ DEBIAN = (
     "dehydrated",
     "uacme",
     "strace",  # kills and failing system calls
+    "systemd",  # systemd-analyze reads our units
 )
 GO = ("pebble", "step-ca")
 PYPI = ("openbao", "certbot")
