@@ -1,15 +1,16 @@
 """Programs are waited for, ended by handle, and started again where a port was taken: tried with small ones."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.servers import process
-from tests.servers.process import Program, Running, ServerDidNotStart, enter_on_free_ports, running
+from tests.servers.process import Program, Running, ServerDidNotStart, enter_on_free_ports, free_ports, running
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
@@ -66,6 +67,24 @@ async def test_a_block_that_is_cancelled_leaves_no_program_behind(tmp_path: Path
     with pytest.raises(asyncio.CancelledError):
         await task
     assert found[0].process.returncode == -15
+
+
+def test_free_ports_are_none_that_the_kernel_gives_to_others() -> None:
+    with socket.socket() as anybody:
+        anybody.bind(("127.0.0.1", 0))
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        ports = free_ports(200) + free_ports(50, kinds=(socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        assert len(set(ports)) == 250
+        assert max(ports) < first <= anybody.getsockname()[1]
+
+
+def test_a_held_port_is_not_free() -> None:
+    (port,) = free_ports(1)
+    with ExitStack() as held:
+        for following in range(port + 1, port + 6):
+            with suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", following))
+        assert free_ports(1)[0] not in range(port, port + 6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Never by name, and never without a deadline: whatever starts here is gone when i
 """
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,10 @@ START_LIMIT = 20.0  # seconds; a server that needs longer says so
 STOP_LIMIT = 5.0
 POLL = 0.02
 TRIES = 4  # a port that was free a moment ago can be taken: start again on other ports
+
+_LOWEST_PORT = 10_000
+_USUAL_FIRST = 32_768  # of those that the kernel gives to who asks for any
+_ports = itertools.count(os.getpid() * 997)
 
 PORT_TAKEN = ("address already in use", "address in use", "eaddrinuse")
 
@@ -82,21 +87,28 @@ logs: list[Log] = []  # of the programs now running, for `tests/conftest.py` to 
 def free_ports(count: int, address: str = LOOPBACK, kinds: Sequence[int] = (socket.SOCK_STREAM,)) -> list[int]:
     """Ports of *address* that nobody holds now, each free for all of *kinds* (DNS needs TCP and UDP).
 
-    They are held together while being chosen, so all differ. Someone else can still take one before the program does:
-    start through `enter_on_free_ports`.
+    The kernel gives them to nobody (whose sockets, by the hundred, ask for any port), and each test process has its
+    own run of them. Someone else can still take one before the program does: start through `enter_on_free_ports`.
     """
     found: list[int] = []
-    with ExitStack() as held:
-        while len(found) < count:
-            first = held.enter_context(_bound(address, 0, kinds[0]))
-            port = first.getsockname()[1]
-            try:
-                for kind in kinds[1:]:
-                    held.enter_context(_bound(address, port, kind))
-            except OSError:
-                continue
+    first = _first_port_of_the_kernel()
+    for _ in range(_LOWEST_PORT, first):
+        port = _LOWEST_PORT + next(_ports) % (first - _LOWEST_PORT)
+        with suppress(OSError), ExitStack() as held:
+            for kind in kinds:
+                held.enter_context(_bound(address, port, kind))
             found.append(port)
-    return found
+        if len(found) == count:
+            return found
+    raise OSError(f"there are no {count} free ports below {first}")
+
+
+def _first_port_of_the_kernel() -> int:
+    try:
+        first, _last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    except OSError:
+        return _USUAL_FIRST
+    return int(first) if int(first) > 2 * _LOWEST_PORT else _USUAL_FIRST
 
 
 def _bound(address: str, port: int, kind: int) -> socket.socket:
