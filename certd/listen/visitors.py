@@ -152,7 +152,8 @@ class Visitor(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         self.send(data)
-        self._transport.write_eof()
+        with suppress(OSError):  # the visitor has hung up already, with all that it wanted
+            self._transport.write_eof()
         self._visitors.renew(self)
 
     def leave(self) -> None:
