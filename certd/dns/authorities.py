@@ -7,7 +7,7 @@ itself: by a referral, or by the SOA record beside "no such data" (RFC 2308 §2)
 
 import asyncio
 import random as randomness
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -70,7 +70,7 @@ class Authorities:
         self._resolver: Resolver | None = None
         self._zones: dict[dns.name.Name, dns.name.Name] = {}
         self._servers: dict[str, tuple[Server, ...]] = {}
-        self._finding = asyncio.Lock()
+        self._finding: dict[str, asyncio.Lock] = {}
 
     async def locate(self, identifier_base: str) -> Located:
         """Where the TXT record for *identifier_base* (A-labels, no `*.`) goes; CNAMEs followed, at most eight.
@@ -90,17 +90,21 @@ class Authorities:
             ) from None
 
     async def servers_of(self, zone: str) -> tuple[Server, ...]:
-        """Every address of every name server of *zone*, or those given for it; raises DnsError."""
+        """Every address of every name server of *zone*, or those given for it; raises DnsError.
+
+        Those given for a zone above serve this one, too, unless they refer to others.
+        """
         if given := self.settings.given_servers(zone):
             return given
-        async with self._finding:
+        async with self._finding.setdefault(zone, asyncio.Lock()):
             if zone not in self._servers:
-                self._servers[zone] = await self._discover(dns.name.from_text(zone))
+                name = dns.name.from_text(zone)
+                self._servers[zone] = await self._given_above(name) or await self._discover(name)
             return self._servers[zone]
 
     async def _follow(self, name: dns.name.Name) -> Located:
         via: list[dns.name.Name] = []
-        zone, cuts = await self._zone_above(name), 0
+        zone, cuts = await self._zone_above(name, via), 0
         while True:
             match _read(await self._ask_zone(zone, name), name, zone):
                 case _Here(found):
@@ -112,16 +116,33 @@ class Authorities:
                 case _Alias(target):
                     via.append(name)
                     _check_chain(via, target)
-                    name, zone, cuts = target, await self._zone_above(target), 0
+                    name, zone, cuts = target, await self._zone_above(target, via), 0
 
-    async def _zone_above(self, name: dns.name.Name) -> dns.name.Name:
+    async def _zone_above(self, name: dns.name.Name, via: Sequence[dns.name.Name]) -> dns.name.Name:
         """The zone that the parent of *name* lies in, or the one that was given for *name*."""
         if (given := self.settings.given_zone(shown(name))) is not None:
             return dns.name.from_text(given)
         start = name.parent() if name != dns.name.root else name
         if start not in self._zones:
             self._zones[start] = await self._walk(start)
-        return self._zones[start]
+        if (zone := self._zones[start]) != dns.name.root:
+            return zone
+        raise DnsError(
+            f"{_chain(*via, name)}: lies in no zone below the root: public DNS does not know its domain",
+            retry=False,
+            hint="for names of your own: --dns-resolver ADDR[:PORT], or --dns-server ZONE=ADDR:PORT",
+        )
+
+    async def _given_above(self, zone: dns.name.Name) -> tuple[Server, ...]:
+        above = self.settings.given_zone(shown(zone))
+        if above is None:
+            return ()
+        servers = self.settings.given_servers(above)
+        try:
+            reply = await first_usable(servers, Question(zone, dns.rdatatype.SOA), self.ask, lambda _: None)
+        except Unanswered:
+            return servers  # whoever asks them next says what they do
+        return () if _referral(reply, zone, dns.name.from_text(above)) is not None else servers
 
     async def _walk(self, name: dns.name.Name) -> dns.name.Name:
         while True:
@@ -136,7 +157,7 @@ class Authorities:
     async def _ask_zone(self, zone: dns.name.Name, name: dns.name.Name) -> dns.message.Message:
         """What an authoritative server of *zone* says to a question for the CNAME of *name*."""
         servers = list(await self.servers_of(shown(zone)))
-        given = bool(self.settings.given_servers(shown(zone)))
+        given = any(server in servers for _, server in self.settings.servers)
         try:
             return await first_usable(
                 servers,
@@ -194,11 +215,15 @@ def _challenge_name(identifier_base: str) -> dns.name.Name:
 
 
 def _check_chain(via: list[dns.name.Name], target: dns.name.Name) -> None:
-    chain = " → ".join(shown(hop) for hop in (*via, target))
+    chain = _chain(*via, target)
     if target in via:
         raise DnsError(f"{shown(via[0])}: its CNAME records run in a circle: {chain}", retry=False)
     if len(via) > MOST_HOPS:
         raise DnsError(f"{shown(via[0])}: more than {MOST_HOPS} CNAME records in a row: {chain}", retry=False)
+
+
+def _chain(*names: dns.name.Name) -> str:
+    return " → ".join(shown(name) for name in names)
 
 
 def _read(reply: dns.message.Message, name: dns.name.Name, zone: dns.name.Name) -> _Alias | _Cut | _Here:

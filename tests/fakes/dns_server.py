@@ -6,6 +6,7 @@ loopback; `ask_in_memory` is a `certd.dns.ask.Ask` without sockets, for tests in
 """
 
 import asyncio
+import functools
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -68,18 +69,18 @@ class Zone:
         self.published.append((at, name, value))
 
     def rrsets(self, now: datetime) -> dict[tuple[dns.name.Name, dns.rdatatype.RdataType], dns.rrset.RRset]:
-        texts = {("@", "SOA"): [f"ns1.{self.origin}. hostmaster.{self.origin}. 1 3600 600 86400 60"]} | self.records
-        found = {}
-        for (relative, kind), values in texts.items():
-            name = dns.name.from_text(relative, self.name)
-            found[name, dns.rdatatype.from_text(kind)] = dns.rrset.from_text_list(name, TTL, "IN", kind, values)
+        texts: dict[tuple[dns.name.Name, str], list[str]] = {
+            (self.name, "SOA"): [f"ns1.{self.origin}. hostmaster.{self.origin}. 1 3600 600 86400 60"]
+        }
+        for (relative, kind), values in self.records.items():
+            texts[_name(relative, self.name), kind] = list(values)
         for at, owner, value in self.published:
             if at <= now:
-                name = dns.name.from_text(owner)
-                new = dns.rrset.from_text(name, TTL, "IN", "TXT", f'"{value}"')
-                for rdata in new:
-                    found.setdefault((name, dns.rdatatype.TXT), new).add(rdata)
-        return found
+                texts.setdefault((_name(owner), "TXT"), []).append(_quoted(value))
+        return {
+            (name, dns.rdatatype.from_text(kind)): _rrset(name, kind, tuple(values))
+            for (name, kind), values in texts.items()
+        }
 
     def answer(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, now: datetime) -> "_Found":
         rrsets = self.rrsets(now)
@@ -98,6 +99,21 @@ class Zone:
         if rrset is None:
             return _Found(dns.rcode.NOERROR, authority=soa)
         return _Found(dns.rcode.NOERROR, answer=dns.rrset.from_rdata_list(name, TTL, list(rrset)))
+
+
+@functools.cache
+def _name(text: str, origin: dns.name.Name = dns.name.root) -> dns.name.Name:
+    return dns.name.from_text(text, origin)
+
+
+@functools.cache
+def _rrset(name: dns.name.Name, kind: str, values: tuple[str, ...]) -> dns.rrset.RRset:
+    return dns.rrset.from_text_list(name, TTL, "IN", kind, values)
+
+
+def _quoted(value: str) -> str:
+    """As in a zone file, whatever it is."""
+    return '"' + "".join(rf"\{octet:03}" for octet in value.encode()) + '"'
 
 
 @dataclass
@@ -186,10 +202,10 @@ class Anycast:
 
 
 class Recursor:
-    """A resolver over *zones*: follows CNAMEs, picks the deepest zone; always up to date."""
+    """A resolver over *zones*, a list that may grow: follows CNAMEs, picks the deepest zone; always up to date."""
 
-    def __init__(self, zones: Iterable[Zone], clock: Clock) -> None:
-        self.zones = tuple(zones)
+    def __init__(self, zones: Sequence[Zone], clock: Clock) -> None:
+        self.zones = zones
         self.asked: list[tuple[str, str]] = []
         self._clock = clock
 
@@ -215,8 +231,8 @@ class Recursor:
         return [reply.to_wire(max_size=65535)]
 
 
-def ask_in_memory(servers: Mapping[str, Responder]) -> Ask:
-    """Questions to *servers* by address, without network; an address that is not there does not answer."""
+def ask_in_memory(servers: Mapping[str, Responder], clock: Clock, *, limit: timedelta = timedelta(seconds=2)) -> Ask:
+    """Questions to *servers* by address, without network; an address that is not there does not answer in time."""
 
     async def ask(server: Server, question: Question) -> dns.message.Message:
         query = dns.message.make_query(
@@ -227,7 +243,8 @@ def ask_in_memory(servers: Mapping[str, Responder]) -> Ask:
             reply = dns.message.from_wire(wire)
             if query.is_response(reply):
                 return reply
-        raise Unanswered("no answer within 2 s")
+        await clock.sleep_until(clock.now() + limit)
+        raise Unanswered(f"no answer within {limit.total_seconds():g} s")
 
     return ask
 
