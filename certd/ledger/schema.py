@@ -39,6 +39,7 @@ CREATE TABLE orders (
 ) STRICT;
 CREATE UNIQUE INDEX one_open_order_per_name ON orders (name) WHERE state NOT IN ('done', 'dead');
 CREATE UNIQUE INDEX one_open_order_per_set ON orders (issuer, set_key) WHERE state NOT IN ('done', 'dead');
+CREATE INDEX orders_by_key ON orders (key_id);
 
 CREATE TABLE proofs (
   id TEXT PRIMARY KEY, order_id TEXT NOT NULL REFERENCES orders (id), authorization_url TEXT NOT NULL,
@@ -47,6 +48,7 @@ CREATE TABLE proofs (
   node TEXT NOT NULL, epoch INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX open_proofs ON proofs (order_id) WHERE state <> 'withdrawn';
+CREATE INDEX proofs_by_order ON proofs (order_id);
 
 CREATE TABLE generations (
   name TEXT NOT NULL, number INTEGER NOT NULL, issuer TEXT NOT NULL, order_id TEXT NOT NULL UNIQUE,
@@ -55,6 +57,7 @@ CREATE TABLE generations (
   not_after INTEGER NOT NULL, reason TEXT NOT NULL, created_at INTEGER NOT NULL, csr_given INTEGER NOT NULL,
   revoked_at INTEGER, node TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (name, number)
 ) STRICT;
+CREATE INDEX generations_by_key ON generations (key_id);
 
 CREATE TABLE renewals (
   name TEXT NOT NULL, number INTEGER NOT NULL, issuer TEXT NOT NULL, cert_id TEXT, window_start INTEGER NOT NULL,
@@ -65,7 +68,7 @@ CREATE INDEX renewals_due ON renewals (due_at);
 
 CREATE TABLE scopes (
   kind TEXT NOT NULL, issuer TEXT NOT NULL, key TEXT NOT NULL, failures INTEGER NOT NULL, blocked_until INTEGER,
-  firm INTEGER NOT NULL, problem TEXT NOT NULL, detail TEXT NOT NULL, updated_at INTEGER NOT NULL,
+  firm_until INTEGER, problem TEXT NOT NULL, detail TEXT NOT NULL, updated_at INTEGER NOT NULL,
   PRIMARY KEY (kind, issuer, key)
 ) STRICT;
 

@@ -163,12 +163,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ScopeRecord:
-    """Why a scope waits. `firm`: the CA named the moment itself, so that nobody may try earlier."""
+    """Why a scope waits. `firm_until`: a moment the CA named itself, before which nobody may try, a person neither."""
 
     scope: Scope
     failures: int
     blocked_until: datetime | None
-    firm: bool
+    firm_until: datetime | None
     problem: str
     detail: str
     updated_at: datetime

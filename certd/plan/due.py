@@ -17,14 +17,18 @@ from certd.model.records import Generation, Renewal
 
 SHORT_LIVED = timedelta(days=10)
 
+#: What a CA says of its next question is cut to a day (`certd.ca.renewal_info`); an hour for clocks that are set right.
+LONGEST_UNASKED = timedelta(days=1, hours=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the checks look at."""
+    """All that the checks look at. `other_csr_key`: the given CSR is for another key than the generation's (X.509)."""
 
     desired: Desired
     generation: Generation | None
     renewal: Renewal | None
+    other_csr_key: bool = False
 
 
 def certificate_missing(s: Snapshot, _now: datetime) -> Finding | None:
@@ -46,8 +50,14 @@ def issuer_changed(s: Snapshot, _now: datetime) -> Finding | None:
 
 
 def key_changed(s: Snapshot, _now: datetime) -> Finding | None:
-    if s.generation is None or s.desired.csr is not None or s.generation.csr_given:
+    if s.generation is None:
         return None
+    if s.desired.csr is not None:
+        if s.generation.csr_given and not s.other_csr_key:
+            return None
+        return Finding("key-changed", f"key changed: to that of {'another' if s.generation.csr_given else 'a'} CSR")
+    if s.generation.csr_given:
+        return Finding("key-changed", "key changed: from that of a CSR to one of certd's own")
     if s.generation.key_type is s.desired.key.type:
         return None
     return Finding("key-changed", f"key type changed: {s.generation.key_type.label} → {s.desired.key.type.label}")
@@ -128,9 +138,10 @@ def draw_renewal(
     """Choose the moment, uniformly in the window, once for each window.
 
     RFC 9773 §4.2: choosing again at every check would drift to the end of the window, or past it. Without an answer
-    (*info* None) the last window stays.
+    (*info* None) the last window stays. Which share of a window is waited for is drawn once a certificate: a CA whose
+    servers take turns at two windows then moves nothing.
     """
-    if info is not None:
+    if info is not None and _is_usable(generation, info, previous):
         start, end, by_ca, url = info.start, info.end, True, info.explanation_url
     elif previous is not None:
         start, end, by_ca, url = previous.window_start, previous.window_end, previous.by_ca, previous.explanation_url
@@ -139,7 +150,7 @@ def draw_renewal(
     if previous is not None and (previous.window_start, previous.window_end) == (start, end):
         due_at = previous.due_at
     else:
-        due_at = start + (end - start) * rng.random()
+        due_at = start + (end - start) * (rng.random() if previous is None else _share(previous))
     return Renewal(
         name=generation.name,
         number=generation.number,
@@ -152,3 +163,29 @@ def draw_renewal(
         explanation_url=url,
         next_fetch_at=next_fetch_at,
     )
+
+
+def is_fetch_due(renewal: Renewal | None, now: datetime) -> bool:
+    """Whether the CA shall be asked (again) for its window; always, where it never was."""
+    if renewal is None:
+        return True
+    if renewal.next_fetch_at is None:
+        return False
+    # Asking is never put off for longer than this: a moment further ahead comes from a clock that was wrong.
+    return not now < renewal.next_fetch_at <= now + LONGEST_UNASKED
+
+
+def _is_usable(generation: Generation, info: RenewalInfo, previous: Renewal | None) -> bool:
+    """RFC 9773 §4.2: a window that ends before it begins is no answer; nor is a first one, over before issuance.
+
+    That one is the predecessor's, and believing it would issue again at once, and again (cert-manager #8993: five in
+    ten seconds). A CA that means it says so again at the next question.
+    """
+    is_stale = previous is None and info.end <= generation.created_at
+    return info.start < info.end and not is_stale
+
+
+def _share(renewal: Renewal) -> float:
+    """Where in its window the moment was drawn, 0 to 1."""
+    width = renewal.window_end - renewal.window_start
+    return (renewal.due_at - renewal.window_start) / width if width else 0.0

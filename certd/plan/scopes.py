@@ -44,15 +44,22 @@ _BY_STAGE: dict[Stage, ScopeKind] = {
     Stage.FINALIZE: ScopeKind.SET,
 }
 
+_BY_NAME = (MINUTE, MINUTE * 10, MINUTE * 100, timedelta(days=1))
+_BY_SERVICE = tuple(MINUTE * n for n in (1, 2, 4, 8, 16, 32, 60))
+
 #: How long the n-th failure in a row waits; the last entry repeats.
 SCHEDULES: dict[ScopeKind, tuple[timedelta, ...]] = {
-    ScopeKind.ISSUER: tuple(MINUTE * n for n in (1, 2, 4, 8, 16, 32, 60)),
-    ScopeKind.ACCOUNT: tuple(MINUTE * n for n in (1, 2, 4, 8, 16, 32, 60)),
-    ScopeKind.DOMAIN: (MINUTE, MINUTE * 10, MINUTE * 100, timedelta(days=1)),
-    ScopeKind.SET: (MINUTE, MINUTE * 10, MINUTE * 100, timedelta(days=1)),
-    ScopeKind.IDENTIFIER: (MINUTE, MINUTE * 10, MINUTE * 100, timedelta(days=1)),
-    ScopeKind.ZONE: tuple(MINUTE * n for n in (1, 2, 4, 8, 16, 32, 60)),
+    ScopeKind.ISSUER: _BY_SERVICE,
+    ScopeKind.ACCOUNT: _BY_SERVICE,
+    ScopeKind.DOMAIN: _BY_NAME,
+    ScopeKind.SET: _BY_NAME,
+    ScopeKind.IDENTIFIER: _BY_NAME,
+    ScopeKind.ZONE: _BY_SERVICE,
 }
+
+#: With less than this left of the certificate a name does not wait for a day: at most an eighth of what is left, and
+#: five tries an hour are what CAs allow.
+HURRY, SOONEST_IN_HURRY = timedelta(days=10), MINUTE * 15
 
 
 def scope_kind(kind: str, stage: Stage) -> ScopeKind:
@@ -69,17 +76,36 @@ def after_failure(
     now: datetime,
     retry_after: datetime | None,
     rng: random.Random,
+    left: timedelta | None = None,
 ) -> ScopeRecord:
-    """The scope's row after one more failure: the CA's own moment if it named one, else the schedule ± 20 %."""
+    """The scope's row after one more failure: the CA's own moment if it named one, else the schedule ± 20 %.
+
+    *left*: what is left of the certificate that is being replaced.
+    """
     failures = (before.failures if before else 0) + 1
-    schedule = SCHEDULES[scope.kind]
-    step = schedule[min(failures, len(schedule)) - 1]
+    # "Retry-After: 0" must not make a loop: the CA's moment is no sooner than our own after a first failure.
+    step = scheduled(scope.kind, 1 if retry_after else failures, left)
+    firm_until = _later(retry_after, before.firm_until if before else None)
     return ScopeRecord(
         scope=scope,
         failures=failures,
-        blocked_until=retry_after or now + step * rng.uniform(0.8, 1.2),
-        firm=retry_after is not None,
+        blocked_until=_later(now + step * rng.uniform(0.8, 1.2), firm_until),
+        firm_until=firm_until,
         problem=problem,
         detail=detail,
         updated_at=now,
     )
+
+
+def scheduled(kind: ScopeKind, failures: int, left: timedelta | None = None) -> timedelta:
+    """How long a scope waits after so many failures in a row."""
+    schedule = SCHEDULES[kind]
+    step = schedule[min(failures, len(schedule)) - 1]
+    if left is not None and left < HURRY and schedule is _BY_NAME:
+        return min(step, max(left / 8, SOONEST_IN_HURRY))
+    return step
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later moment: another request's failure does not shorten what the CA has said to the first."""
+    return max((moment for moment in (one, other) if moment is not None), default=None)
