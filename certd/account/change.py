@@ -7,20 +7,22 @@ from certd.account.ports import Tools
 from certd.model.acme import AccountStatus
 from certd.model.events import AccountChanged
 from certd.model.records import AccountRecord
-from certd.model.steps import Step
+from certd.model.steps import Step, step
 
 
 async def change_contact(tools: Tools, row: AccountRecord, contact: Sequence[str]) -> AccountRecord:
     """Tell the CA the new contact URLs; an empty sequence removes them all."""
     async with tools.converse(await tools.keys.open(await tools.ledger.key(row.key_id)), row.url) as ca:
-        await ca.update_account(contact)
+        with step(Step.ACCOUNT_CHANGE_SENT):
+            await ca.update_account(contact)
     return await _store(tools, replace(row, contact=tuple(contact)), "contact")
 
 
 async def deactivate(tools: Tools, row: AccountRecord) -> AccountRecord:
     """End the account for good; its certificates stay valid, and it is never registered again in silence (R30)."""
     async with tools.converse(await tools.keys.open(await tools.ledger.key(row.key_id)), row.url) as ca:
-        await ca.deactivate_account()
+        with step(Step.ACCOUNT_CHANGE_SENT):
+            await ca.deactivate_account()
     return await _store(tools, replace(row, status=AccountStatus.DEACTIVATED), "deactivated")
 
 

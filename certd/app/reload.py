@@ -10,6 +10,7 @@ from certd.app.house import House
 from certd.model.errors import ConfigError, DeployError
 from certd.model.identifiers import from_set_key
 from certd.model.records import Generation
+from certd.model.steps import Step, step
 from certd.program import run_program
 
 LIMIT = timedelta(seconds=120)
@@ -38,7 +39,8 @@ async def reload_server(command: str, house: House, generation: Generation, dire
     said = f"{generation.name}: generation {generation.number} is in {directory}, but `{command}` "
     hint = "the same command runs it again; no new certificate is ordered for that"
     try:
-        outcome = await run_program(argv, _environment(generation, directory, os.environ), house.clock, LIMIT)
+        with step(Step.SERVER_RELOADED):
+            outcome = await run_program(argv, _environment(generation, directory, os.environ), house.clock, LIMIT)
     except OSError as error:
         raise DeployError(f"{said}cannot be started: {error.strerror or error}", hint=hint) from error
     if complaint := outcome.complaint(LIMIT):

@@ -9,6 +9,7 @@ from certd.files.access import PRIVATE
 from certd.files.faults import told
 from certd.files.writing import opened, read, sweep, swept_on_error, write_new
 from certd.model.errors import StorageError
+from certd.model.steps import Step, step
 
 NODE_FILE = "node-id"
 _ID = re.compile(rb"[0-9a-f]{8,64}", re.ASCII)
@@ -28,8 +29,9 @@ def node_id(root: Path, new_id: Callable[[], str]) -> str:
             sweep(staged, at=top)
             with swept_on_error(staged, at=top):
                 write_new(staged, found + b"\n", at=top, access=PRIVATE, mode=0o600)
-                os.rename(staged, NODE_FILE, src_dir_fd=top, dst_dir_fd=top)
-            os.fsync(top)
+                with step(Step.NODE_ID_STORED):
+                    os.rename(staged, NODE_FILE, src_dir_fd=top, dst_dir_fd=top)
+                    os.fsync(top)
     text = (found or b"").strip()
     if not _ID.fullmatch(text):
         raise StorageError(f"{path}: does not hold a node id", hint="remove it; certd chooses another one")

@@ -113,7 +113,8 @@ def _unexplained(authorization: Authorization) -> Problem:
 
 
 async def _deactivate(work: Work, authorization: Authorization) -> None:
-    with contextlib.suppress(CaRefused):  # the CA may end it by itself in this moment
+    # The CA may end it by itself in this moment.
+    with contextlib.suppress(CaRefused), step(Step.AUTHORIZATION_ENDED):
         await work.tools.ca.deactivate_authorization(authorization.url)
 
 

@@ -69,7 +69,8 @@ async def abandon(work: Work, why: str) -> None:
 async def deactivate_one(work: Work, order: Order) -> None:
     """Make an order unusable: one deactivated authorization is enough (RFC 8555 §7.1.6)."""
     if order.status in {OrderStatus.PENDING, OrderStatus.READY} and order.authorizations:
-        await work.tools.ca.deactivate_authorization(order.authorizations[0])
+        with step(Step.AUTHORIZATION_ENDED):
+            await work.tools.ca.deactivate_authorization(order.authorizations[0])
 
 
 async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding) -> Work:

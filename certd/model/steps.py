@@ -5,6 +5,7 @@ member is used and kills the process before and after each one. Without CERTD_FP
 attribute look-up.
 """
 
+import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from enum import Enum
 class Step(Enum):
     """Named by what is done once the step is over."""
 
+    NODE_ID_STORED = "node-id-stored"
+    LEDGER_OPENED = "ledger-opened"
     ACCOUNT_KEY_STORED = "account-key-stored"
     ACCOUNT_SENT = "account-sent"
     ACCOUNT_STORED = "account-stored"
@@ -29,23 +32,30 @@ class Step(Enum):
     FINALIZE_SENT = "finalize-sent"
     CERTIFICATE_URL_STORED = "certificate-url-stored"
     CHAIN_DOWNLOADED = "chain-downloaded"
+    CHAIN_KEPT = "chain-kept"
     CHAIN_QUARANTINED = "chain-quarantined"
     GENERATION_STORED = "generation-stored"
+    SCOPES_CLEARED = "scopes-cleared"
     FILES_STAGED = "files-staged"
     FILES_RENAMED = "files-renamed"
     LIVE_SWITCHED = "live-switched"
     OUT_COPIED = "out-copied"
+    SERVER_RELOADED = "server-reloaded"
+    RELOAD_STORED = "reload-stored"
     WITHDRAWAL_FENCED = "withdrawal-fenced"
     PROOFS_WITHDRAWN = "proofs-withdrawn"
     WITHDRAWAL_STORED = "withdrawal-stored"
     FAILURE_STORED = "failure-stored"
+    AUTHORIZATION_ENDED = "authorization-ended"
     WINDOW_STORED = "window-stored"
     ROLLOVER_KEY_STORED = "rollover-key-stored"
     ROLLOVER_SENT = "rollover-sent"
     ROLLOVER_STORED = "rollover-stored"
+    ACCOUNT_CHANGE_SENT = "account-change-sent"
     ACCOUNT_CHANGED = "account-changed"
     REVOCATION_SENT = "revocation-sent"
     REVOCATION_STORED = "revocation-stored"
+    FILES_PRUNED = "files-pruned"
     PRUNED = "pruned"
 
 
@@ -53,22 +63,24 @@ Trap = Callable[[Step, str], None]
 
 
 def trap_from_environment(value: str) -> Trap:
-    """Parse CERTD_FP: `STEP:before:kill` or `STEP:after:kill`; other effects are `term` and `fail`.
+    """Parse CERTD_FP: `STEP:before|after:kill`; other effects are `term`, `int` and `fail`; `…:2` is the second time.
 
     >>> trap_from_environment("order-sent:before:kill")  # doctest: +ELLIPSIS
     <function ...>
     """
-    name, edge, effect = value.split(":")
-    wanted = Step(name)
+    name, edge, effect, *times = value.split(":")
+    wanted, left = Step(name), itertools.count(int(times[0]) if times else 1, -1)
 
     def trap(step: Step, at: str) -> None:
-        if step is not wanted or at != edge:
+        if step is not wanted or at != edge or next(left) != 1:
             return
         match effect:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "term":
                 os.kill(os.getpid(), signal.SIGTERM)
+            case "int":
+                os.kill(os.getpid(), signal.SIGINT)
             case _:
                 raise OSError(f"fail-point {value}")
 
