@@ -17,7 +17,7 @@ from certd.listen.addresses import Address, Bind, BoundAddress, Passed
 from certd.model.errors import ListenError
 
 BACKLOG = 128
-_FIRST_PASSED_FD = 3  # SD_LISTEN_FDS_START
+FIRST_PASSED_FD = 3  # SD_LISTEN_FDS_START
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 _TLS_PORTS = frozenset({443, 8443})
 
@@ -53,7 +53,7 @@ def bound_address(listener: socket.socket) -> BoundAddress:
     return BoundAddress(name[0], name[1])
 
 
-def take_activated(environ: MutableMapping[str, str], pid: int) -> Activated:
+def take_activated(environ: MutableMapping[str, str], pid: int, first: int = FIRST_PASSED_FD) -> Activated:
     """The sockets that systemd passed to process *pid*; taken out of *environ*, lest a child think them its own.
 
     `FileDescriptorName=http` and `=tls` say which is which. Sockets with other names go by their port (443: tls), or,
@@ -64,15 +64,16 @@ def take_activated(environ: MutableMapping[str, str], pid: int) -> Activated:
         return Activated()
     found: dict[str, list[Passed]] = {"http": [], "tls": []}
     for index in range(int(count)):
-        passed = Passed(_FIRST_PASSED_FD + index)
+        passed = Passed(first + index)
         with _adopt(passed.fd) as listener:  # also: no child inherits it from now on
             port = bound_address(listener).port
         name = names[index] if index < len(names) else ""
-        found[name if name in found else _use_by_port(passed, port, index)].append(passed)
+        found[name if name in found else use_by_port(passed, port, index)].append(passed)
     return Activated(tuple(found["http"]), tuple(found["tls"]))
 
 
-def _use_by_port(passed: Passed, port: int, index: int) -> str:
+def use_by_port(passed: Passed, port: int, index: int) -> str:
+    """`http` or `tls`, for a socket without a name. Raises ListenError where nothing tells."""
     if port in _TLS_PORTS:
         return "tls"
     if port == 80 or index == 0:
