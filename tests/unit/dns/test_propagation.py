@@ -171,6 +171,15 @@ class TestServersThatDoNotAnswer:
 
         assert (await waiting)[1] > 60
 
+    async def test_one_that_failed_once_and_falls_silent_is_dead(self) -> None:
+        world = four_servers(proof("example.test"))
+        server = world.add_authority("192.0.2.2", mood=Mood.SERVFAIL)
+        waiting = asyncio.create_task(wait(world, proof("example.test")))
+        await world.clock.sleep_until(START + seconds(0.1))
+        server.mood = Mood.SILENT
+
+        assert (await waiting)[1] < 10
+
     async def test_one_that_spoke_and_falls_silent_does_not_agree(self) -> None:
         """It showed that it serves the zone, without our value; what it shows now nobody knows."""
         world = four_servers(proof("example.test"))
