@@ -49,8 +49,8 @@ def parse_reference(text: str) -> Reference:
     prefix, colon, place = text.partition(":")
     scheme = next((scheme for scheme in Scheme if colon and scheme.value == prefix), None)
     match scheme:
-        case Scheme.FILE if place:
-            return Reference(scheme, str(Path(place).expanduser().absolute()))
+        case Scheme.FILE if place and "\0" not in place:
+            return Reference(scheme, _absolute(place))
         case Scheme.ENV if _NAME.fullmatch(place):
             return Reference(scheme, place)
         case Scheme.CREDENTIAL if _CREDENTIAL.fullmatch(place):
@@ -62,6 +62,13 @@ def parse_reference(text: str) -> Reference:
             )
         case _:
             raise ConfigError(f"after {scheme.value}: a name is missing or has characters that it cannot have")
+
+
+def _absolute(place: str) -> str:
+    try:
+        return str(Path(place).expanduser().absolute())
+    except RuntimeError:
+        raise ConfigError("after file: there is a ~ of a user that this host does not have") from None
 
 
 def canonical_reference(text: str) -> str:
@@ -92,6 +99,8 @@ def _from_environment(reference: Reference, environ: Mapping[str, str]) -> Secre
     value = environ.get(reference.place, "")
     if not value:
         raise ConfigError(f"{reference}: the variable is not set, or empty, in certd's environment")
+    if any("\ud800" <= character <= "\udfff" for character in value):  # octets that Python could not decode
+        raise ConfigError(f"{reference}: is not UTF-8 text")
     return Secret(value)
 
 

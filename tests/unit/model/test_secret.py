@@ -33,7 +33,7 @@ def test_equal_secrets_are_equal_and_cannot_be_changed() -> None:
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     with pytest.raises(AttributeError):
-        Secret("a")._value = "b"  # type: ignore[misc]
+        Secret("a")._value = "b"
 
 
 def test_bytes_and_text_are_both_kept_as_they_are() -> None:
