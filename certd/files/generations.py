@@ -87,7 +87,8 @@ def _set_aside(parent: int, number: str) -> None:
 def prune(root: Path, name: CertName, keep: AbstractSet[int]) -> tuple[int, ...]:
     """Delete the files of all generations of *name* but *keep* and the one that `live/` shows; returns the deleted.
 
-    Safe to repeat. What was set aside, and what certd did not make, stays. Raises StorageError.
+    Safe to repeat. What was set aside, and what certd did not make, stays; so does a generation above all of these: it
+    is being written at this moment, or a ledger wrote it that a backup has replaced. Raises StorageError.
     """
     component = file_name(name)
     directory = root / GENERATIONS / component
@@ -96,8 +97,10 @@ def prune(root: Path, name: CertName, keep: AbstractSet[int]) -> tuple[int, ...]
         try:
             with opened(directory) as parent:
                 _sweep_leftovers(parent)
+                stays = keep | ({shown} if shown is not None else set())
+                newest = max(stays, default=0)
                 numbers = (parse_number(entry) for entry in entries(parent))
-                old = sorted(n for n in numbers if n is not None and n not in keep and n != shown)
+                old = sorted(n for n in numbers if n is not None and n < newest and n not in stays)
                 for number in old:
                     # Out of sight in one step, so that no reader meets a half of it.
                     os.rename(str(number), f"{_REMOVED}{number}", src_dir_fd=parent, dst_dir_fd=parent)

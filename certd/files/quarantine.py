@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from certd.files.access import PRIVATE
@@ -16,9 +17,7 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) -> Path:
     """Write what the CA sent for an order; a later download of the same order replaces it. Raises StorageError."""
-    if not _LABEL.fullmatch(order_id):
-        raise StorageError(f"{order_id[:40]!r} cannot name a file")
-    component, target = file_name(name), f"{order_id}.pem"
+    component, target = file_name(name), _file_of(order_id)
     path = root / QUARANTINE / component / target
     with told(path, "keep the odd chain"), opened(root) as top:
         make_directory(QUARANTINE, at=top, access=PRIVATE)
@@ -32,3 +31,16 @@ def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) ->
                     os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
                 os.fsync(directory)
     return path
+
+
+def forget_odd_chain(root: Path, name: CertName, order_id: str) -> None:
+    """Delete what `keep_odd_chain` wrote; fine if it wrote nothing. Raises StorageError."""
+    directory = root / QUARANTINE / file_name(name)
+    with told(directory, "remove an odd chain"), suppress(FileNotFoundError), opened(directory) as opened_directory:
+        sweep(_file_of(order_id), at=opened_directory)
+
+
+def _file_of(order_id: str) -> str:
+    if not _LABEL.fullmatch(order_id):
+        raise StorageError(f"{order_id[:40]!r} cannot name a file")
+    return f"{order_id}.pem"

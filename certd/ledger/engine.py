@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from certd.ledger.file import connect, storage_error
+from certd.ledger.file import open_to_write, storage_error
 from certd.model.errors import StorageError
 
 T = TypeVar("T")
@@ -38,28 +38,43 @@ class Engine:
         self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def start(self, prepare: Job) -> Any:
+    async def start(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file and run *prepare* (schema, epoch) as the first transaction; raises StorageError."""
         self._thread = threading.Thread(target=self._serve, name="ledger", daemon=True)
         self._thread.start()
         return await self.write(prepare)
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *job* in a transaction and return once that is on the disk. Safe to cancel: the job may still commit."""
+        """Run *job* in a transaction and return once that is on the disk.
+
+        Raises StorageError, sqlite3.IntegrityError, and what *job* raises; nothing of it was written then. A cancelled
+        caller's job is run all the same: what was about to be remembered (the URL of an order!) is worth it.
+        """
         return await self._submit(job, writes=True)
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         return await self._submit(job, writes=False)
 
     async def close(self) -> None:
-        """Finish what is queued, then close the file."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        """Finish what is queued, then close the file; also while the caller is being cancelled."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._jobs.put(None)
+        ended, cancelled = asyncio.ensure_future(asyncio.to_thread(thread.join)), None
+        while not ended.done():
+            try:
+                await asyncio.shield(ended)
+            except asyncio.CancelledError as late:
+                cancelled = late
+        if cancelled is not None:
+            raise cancelled
 
     async def _submit(self, job: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
+        if self._thread is None:
+            raise StorageError(f"{self._path}: the ledger is closed")
         waiting = _Waiting(job, writes, Future())
+        waiting.done.set_running_or_notify_cancel()  # from here on it cannot be taken back
         self._jobs.put(waiting)
         result: T = await asyncio.wrap_future(waiting.done)
         return result
@@ -70,12 +85,13 @@ class Engine:
         while not stop:
             batch, stop = self._next_batch()
             try:
-                connection = connection or connect(self._path)
-                _run(connection, batch)
-            except sqlite3.Error as error:
+                connection = connection or open_to_write(self._path)
+                _run(self._path, connection, batch)
+            except Exception as error:  # noqa: BLE001 - this thread's edge: those who wait must hear of it
                 _fail(batch, storage_error(self._path, error))
-            except OSError as error:
-                _fail(batch, StorageError(f"{self._path}: {error.strerror or error}"))
+                if connection is not None and connection.in_transaction:  # even the rollback failed: begin anew
+                    connection.close()
+                    connection = None
         if connection is not None:
             connection.close()
 
@@ -94,59 +110,58 @@ class Engine:
         return batch, False
 
 
-def _run(connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    value: Any = None
+    error: Exception | None = None
+
+
+def _run(path: Path, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
     if not any(waiting.writes for waiting in batch):
         for waiting in batch:
-            _settle(waiting.done, waiting.job, connection)
+            _settle(waiting, _outcome(path, connection, waiting.job))
         return
     connection.execute("BEGIN IMMEDIATE")
-    outcomes: list[tuple[_Waiting, Any, Exception | None]] = []
     try:
-        outcomes.extend((waiting, *_in_savepoint(connection, waiting.job)) for waiting in batch)
+        outcomes = [_in_savepoint(path, connection, waiting.job) for waiting in batch]
         connection.execute("COMMIT")
-    except sqlite3.Error:
+    except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    for waiting, value, error in outcomes:
-        if not waiting.done.set_running_or_notify_cancel():
-            continue
-        if error is not None:
-            waiting.done.set_exception(error)
-        else:
-            waiting.done.set_result(value)
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        _settle(waiting, outcome)
 
 
-def _in_savepoint(connection: sqlite3.Connection, job: Job) -> tuple[Any, Exception | None]:
+def _in_savepoint(path: Path, connection: sqlite3.Connection, job: Job) -> _Outcome:
     connection.execute("SAVEPOINT job")
+    outcome = _outcome(path, connection, job)
+    if outcome.error is not None:
+        # A full disk and the like may end the whole transaction: then this fails as well, and with it the batch.
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+    return outcome
+
+
+def _outcome(path: Path, connection: sqlite3.Connection, job: Job) -> _Outcome:
     try:
-        value = job(connection)
-    except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-        if not isinstance(error, sqlite3.IntegrityError):
-            raise
-        return _undo(connection, error)
+        return _Outcome(job(connection))
+    except sqlite3.IntegrityError as error:  # what the caller asked for contradicts what is there: theirs to explain
+        return _Outcome(error=error)
+    except sqlite3.Error as error:
+        return _Outcome(error=storage_error(path, error))
     except Exception as error:  # noqa: BLE001 - the job's caller gets it; its neighbours in this commit must not
-        return _undo(connection, error)
-    connection.execute("RELEASE job")
-    return value, None
+        return _Outcome(error=error)
 
 
-def _undo(connection: sqlite3.Connection, error: Exception) -> tuple[None, Exception]:
-    connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
-    return None, error
-
-
-def _settle(done: "Future[Any]", job: Job, connection: sqlite3.Connection) -> None:
-    if not done.set_running_or_notify_cancel():
-        return
-    try:
-        done.set_result(job(connection))
-    except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits for it
-        done.set_exception(error)
+def _settle(waiting: _Waiting, outcome: _Outcome) -> None:
+    if outcome.error is not None:
+        waiting.done.set_exception(outcome.error)
+    else:
+        waiting.done.set_result(outcome.value)
 
 
 def _fail(batch: Sequence[_Waiting], error: StorageError) -> None:
     for waiting in batch:
-        if not waiting.done.done() and waiting.done.set_running_or_notify_cancel():
+        if not waiting.done.done():
             waiting.done.set_exception(error)

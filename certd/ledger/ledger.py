@@ -7,7 +7,7 @@ it), so opening the ledger takes the next epoch and with it every claim an earli
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from certd.ledger import schema
 from certd.ledger.engine import Engine
-from certd.ledger.file import check_version
+from certd.ledger.file import RESTORE, is_empty
 from certd.ledger.live_proofs import LiveProofs
 from certd.ledger.rows import TABLES, Record, Value, decode, encode, select, to_micros, upsert
 from certd.model.acme import IssuerId, OrderUrl
@@ -43,6 +43,7 @@ from certd.model.steps import Step, step
 
 R = TypeVar("R")
 _OPEN = "state NOT IN ('done', 'dead')"
+SET_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 class ClaimLost(StorageError):
@@ -57,66 +58,74 @@ class Ledger:
         self._clock = clock
         self._node = node
         self._epoch = epoch
-        self._names: set[CertName] = set()
-        self._sets: set[str] = set()
+        self._held: dict[CertName, Claim] = {}
         self.live_proofs = LiveProofs()
 
     # claims
 
     def claim(self, name: CertName, set_key: str) -> Claim | None:
         """The right to work on *name* and on the identifier set; None while another task has either."""
-        if name in self._names or set_key in self._sets:
+        if name in self._held or any(claim.set_key == set_key for claim in self._held.values()):
             return None
-        self._names.add(name)
-        self._sets.add(set_key)
-        return Claim(name, set_key, self._node, self._epoch)
+        claim = self._held[name] = Claim(name, set_key, self._node, self._epoch)
+        return claim
 
     def release(self, claim: Claim) -> None:
-        self._names.discard(claim.name)
-        self._sets.discard(claim.set_key)
+        """Safe to repeat: what somebody else claimed since stays theirs."""
+        if self._held.get(claim.name) is claim:
+            del self._held[claim.name]
 
     # writing
 
     async def commit(self, claim: Claim | None, which: Step, *records: Record, events: Sequence[Event] = ()) -> None:
         """Store *records* and *events* together; returns once they survive a power cut.
 
-        Raises ClaimLost when *claim* is no longer ours, StorageError when the disk or an order's state forbids it.
+        Raises ClaimLost when *claim* is no longer ours, StorageError when the disk, an order's state or what is there
+        already forbids it; nothing of it was written then.
         """
+        # Asked now, and not when the job's turn comes: a task that is cancelled while it waits gives its claim back,
+        # and what it was about to remember is still true.
+        if claim is not None and self._held.get(claim.name) is not claim:
+            raise ClaimLost(f"{claim.name}: this task no longer has the claim; nothing was written")
         rows = [(record, encode(record)) for record in records]
 
         def job(connection: sqlite3.Connection) -> None:
-            self._fence(connection, claim)
             for record, row in rows:
-                if isinstance(record, OrderRecord):
-                    _check_transition(connection, record)
+                _check(connection, record)
                 fence: list[Value] = [self._node, self._epoch] if TABLES[type(record)].fenced else []
                 connection.execute(upsert(type(record)), [*row, *fence])
             for event in events:
                 self._post(connection, event)
 
         with step(which):
-            try:
-                await self._engine.write(job)
-            except sqlite3.IntegrityError as error:
-                raise StorageError(f"{which.value}: refused by the ledger: {error}") from error
+            await self.change(which.value, job)
             self.live_proofs.see(record for record in records if isinstance(record, ProofRecord))
 
-    async def forget(self, sql: str, parameters: Sequence[Value]) -> int:
-        """Run one DELETE of ours; the number of rows. For `retention` and cleared scopes only."""
-        return await self._engine.write(lambda c: c.execute(sql, parameters).rowcount)
+    async def change(self, what: str, job: Callable[[sqlite3.Connection], R]) -> R:
+        """Run *job* as one fenced transaction: for what is no record (retention, scopes that are cleared, meta).
+
+        Raises ClaimLost, StorageError.
+        """
+
+        def fenced(connection: sqlite3.Connection) -> R:
+            self._fence(connection)
+            return job(connection)
+
+        try:
+            return await self._engine.write(fenced)
+        except sqlite3.IntegrityError as error:
+            raise StorageError(f"{what}: refused by the ledger: {error}") from error
 
     async def clear_scopes(self, scopes: Iterable[Scope]) -> None:
         """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
         rows = [(scope.kind.value, scope.issuer, scope.key) for scope in scopes]
-        await self._engine.write(
-            lambda c: c.executemany("DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?", rows)
-        )
+        sql = "DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?"
+        await self.change("scopes-cleared", lambda c: c.executemany(sql, rows))
 
-    def _fence(self, connection: sqlite3.Connection, claim: Claim | None) -> None:
-        (epoch,) = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
-        if epoch != self._epoch or (claim is not None and (claim.epoch != epoch or claim.name not in self._names)):
-            who = claim.name if claim else "this process"
-            raise ClaimLost(f"{who}: another certd took over; nothing was written")
+    def _fence(self, connection: sqlite3.Connection) -> None:
+        found = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
+        if found != (self._epoch,):
+            raise ClaimLost("another certd took this state directory over; nothing was written")
 
     def _post(self, connection: sqlite3.Connection, event: Event) -> None:
         fields = as_fields(event)
@@ -131,7 +140,7 @@ class Ledger:
     async def key(self, key_id: KeyId) -> KeyRecord:
         found = await self._one(KeyRecord, "WHERE id = ?", key_id)
         if found is None:
-            raise StorageError(f"key {key_id} is not in the ledger", hint="restore the state directory from a backup")
+            raise StorageError(f"key {key_id} is not in the ledger", hint=RESTORE)
         return found
 
     async def accounts(self, issuer: IssuerId | None = None) -> list[AccountRecord]:
@@ -184,7 +193,7 @@ class Ledger:
         return await self._one(Generation, "WHERE order_id = ?", order_id)
 
     async def names(self) -> list[CertName]:
-        return [CertName(row[0]) for row in await self._rows("SELECT DISTINCT name FROM generations ORDER BY name")]
+        return [CertName(row[0]) for row in await self.rows("SELECT DISTINCT name FROM generations ORDER BY name")]
 
     async def renewal(self, name: CertName, number: int) -> Renewal | None:
         return await self._one(Renewal, "WHERE name = ? AND number = ?", name, number)
@@ -200,7 +209,7 @@ class Ledger:
     async def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
         """Outbox rows with an id above *after*, oldest first."""
         sql = "SELECT id, at, document FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
-        return [(row[0], {"at": row[1], **json.loads(row[2])}) for row in await self._rows(sql, after, limit)]
+        return [(row[0], {"at": row[1], **json.loads(row[2])}) for row in await self.rows(sql, after, limit)]
 
     async def reloaded(self, name: CertName) -> int | None:
         """The generation of *name* after which `--reload` last succeeded."""
@@ -211,21 +220,21 @@ class Ledger:
         await self.set_meta(f"reloaded:{name}", str(number))
 
     async def meta(self, key: str) -> str | None:
-        rows = await self._rows("SELECT value FROM meta WHERE key = ?", key)
+        rows = await self.rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
 
     async def set_meta(self, key: str, value: str) -> None:
-        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-        await self._engine.write(lambda c: c.execute(sql, (key, value)))
+        await self.change(key, lambda c: c.execute(SET_META, (key, value)))
 
     async def _one(self, kind: type[R], where: str, *parameters: Value) -> R | None:
         found = await self._all(kind, where, *parameters)
         return found[0] if found else None
 
     async def _all(self, kind: type[R], where: str, *parameters: Value) -> list[R]:
-        return [decode(kind, row) for row in await self._rows(select(kind, where), *parameters)]
+        return [decode(kind, row) for row in await self.rows(select(kind, where), *parameters)]
 
-    async def _rows(self, sql: str, *parameters: Value) -> list[tuple[Any, ...]]:
+    async def rows(self, sql: str, *parameters: Value) -> list[tuple[Any, ...]]:
+        """What a SELECT of ours finds; for columns alone where whole records would be too much."""
         rows: list[tuple[Any, ...]] = await self._engine.read(lambda c: c.execute(sql, parameters).fetchall())
         return rows
 
@@ -239,7 +248,7 @@ async def open_ledger(path: Path, *, clock: Clock, node: str) -> AsyncIterator[L
     engine = Engine(path)
     started_at = to_micros(clock.now())
     try:
-        epoch: int = await engine.start(lambda c: _prepare(c, path, node, started_at))
+        epoch: int = await engine.start(lambda c: _prepare(c, node, started_at))
         ledger = Ledger(engine, clock, node, epoch)
         ledger.live_proofs.see(await ledger._all(ProofRecord, f"WHERE state <> '{ProofState.WITHDRAWN.value}'"))  # noqa: SLF001
         yield ledger
@@ -247,8 +256,11 @@ async def open_ledger(path: Path, *, clock: Clock, node: str) -> AsyncIterator[L
         await engine.close()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, node: str, started_at: int) -> int:
-    _create_or_check(connection, path)
+def _prepare(connection: sqlite3.Connection, node: str, started_at: int) -> int:
+    if is_empty(connection):
+        for statement in schema.TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema.VERSION),))
     connection.execute(
         "INSERT INTO nodes VALUES (?, 1, ?) "
         "ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, started_at = excluded.started_at",
@@ -258,18 +270,27 @@ def _prepare(connection: sqlite3.Connection, path: Path, node: str, started_at: 
     return int(epoch)
 
 
-def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if not tables:
-        for statement in schema.TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(schema.VERSION),))
-        return
-    check_version(connection, path)
+def _check(connection: sqlite3.Connection, record: Record) -> None:
+    """What no bug above may do to an order or a generation; raises StorageError."""
+    match record:
+        case OrderRecord():
+            _check_order(connection, record)
+        case Generation():
+            sql = "SELECT order_id, fingerprint FROM generations WHERE name = ? AND number = ?"
+            found = connection.execute(sql, (record.name, record.number)).fetchone()
+            if found not in {None, (record.order_id, record.fingerprint)}:
+                raise StorageError(
+                    f"{record.name}: generation {record.number} is another certificate, and never changes"
+                )
+        case _:
+            pass
 
 
-def _check_transition(connection: sqlite3.Connection, order: OrderRecord) -> None:
-    row = connection.execute("SELECT state FROM orders WHERE id = ?", (order.id,)).fetchone()
-    before = OrderState(row[0]) if row else OrderState.INTENT
+def _check_order(connection: sqlite3.Connection, order: OrderRecord) -> None:
+    row = connection.execute("SELECT state, url FROM orders WHERE id = ?", (order.id,)).fetchone()
+    state, url = row or (OrderState.INTENT.value, None)
+    before = OrderState(state)
     if order.state is not before and order.state not in ORDER_TRANSITIONS[before]:
         raise StorageError(f"{order.name}: an order cannot go from {before.value} to {order.state.value}")
+    if url is not None and order.url != url:
+        raise StorageError(f"{order.name}: the order {url} cannot become {order.url}")

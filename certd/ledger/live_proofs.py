@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 
 from certd.model.acme import ChallengeType
-from certd.model.proofs import Proof, ProofRecord
+from certd.model.proofs import Proof, ProofRecord, ProofState
 
 MOST_WITHDRAWN = 10_000
 
@@ -17,26 +17,25 @@ class LiveProofs:
     """A `ProofLookup`, and the place where the workflow waits until the CA was seen asking (RFC 8555 §7.5.1)."""
 
     def __init__(self) -> None:
-        self._http: dict[str, Proof] = {}
-        self._alpn: dict[str, Proof] = {}
+        self._answers: dict[tuple[ChallengeType, str], Proof] = {}
+        self._withdrawn: dict[tuple[ChallengeType, str], None] = {}  # keys of `_answers`, the oldest first
         self._seen: dict[Proof, asyncio.Event] = {}
 
     def see(self, records: Iterable[ProofRecord]) -> None:
         """Take over rows that have just been committed."""
         for record in records:
-            match record.proof.type:
-                case ChallengeType.HTTP_01:
-                    _remember(self._http, record.proof.name, record.proof)
-                case ChallengeType.TLS_ALPN_01:
-                    _remember(self._alpn, record.proof.name, record.proof)
-                case ChallengeType.DNS_01:
-                    pass
+            if record.proof.type is ChallengeType.DNS_01:
+                continue
+            if record.state is ProofState.WITHDRAWN:
+                self._retire(record.proof)
+            else:
+                self._answer(record.proof)
 
     def http_01(self, token: str) -> Proof | None:
-        return self._http.get(token)
+        return self._answers.get((ChallengeType.HTTP_01, token))
 
     def tls_alpn_01(self, server_name: str) -> Proof | None:
-        return self._alpn.get(server_name.lower())
+        return self._answers.get((ChallengeType.TLS_ALPN_01, server_name.lower()))
 
     def asked(self, proof: Proof) -> None:
         if event := self._seen.get(proof):
@@ -56,8 +55,23 @@ class LiveProofs:
         for proof in proofs:
             self._seen.pop(proof, None)
 
+    def _answer(self, proof: Proof) -> None:
+        key = _key(proof)
+        self._answers[key] = proof
+        self._withdrawn.pop(key, None)
 
-def _remember(known: dict[str, Proof], name: str, proof: Proof) -> None:
-    known[name] = proof
-    if len(known) > MOST_WITHDRAWN:
-        known.pop(next(iter(known)))
+    def _retire(self, proof: Proof) -> None:
+        key = _key(proof)
+        self._seen.pop(proof, None)
+        # tls-alpn-01 has one answer a name: another order's, that came later, is the one that is asked for.
+        if self._answers.setdefault(key, proof) != proof:
+            return
+        self._withdrawn[key] = None
+        if len(self._withdrawn) > MOST_WITHDRAWN:
+            oldest = next(iter(self._withdrawn))
+            del self._withdrawn[oldest], self._answers[oldest]
+
+
+def _key(proof: Proof) -> tuple[ChallengeType, str]:
+    name = proof.name.lower() if proof.type is ChallengeType.TLS_ALPN_01 else proof.name
+    return proof.type, name

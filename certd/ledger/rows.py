@@ -12,6 +12,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from certd.ledger.file import RESTORE
+from certd.model.errors import StorageError
 from certd.model.identifiers import Identifier, from_set_key, set_key
 from certd.model.keys import KeyRecord
 from certd.model.proofs import ProofRecord
@@ -123,9 +125,12 @@ def encode(record: Record) -> list[Value]:
 
 
 def decode(kind: type[Any], row: tuple[Any, ...]) -> Any:
-    """The record of a row selected by `select`."""
+    """The record of a row selected by `select`; raises StorageError for values that certd never wrote."""
     layout = _layout(kind)
-    return _build(kind, (), {c.path: c.decode(v) for c, v in zip(layout, row, strict=True)})
+    try:
+        return _build(kind, (), {c.path: c.decode(v) for c, v in zip(layout, row, strict=True)})
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise StorageError(f"a row of {TABLES[kind].name} cannot be read: {error}", hint=RESTORE) from error
 
 
 def _reach(record: object, path: tuple[str, ...]) -> Any:
