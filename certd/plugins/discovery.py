@@ -5,6 +5,7 @@ nobody else. Must never guess: two distributions with one name are an error, not
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +15,8 @@ from certd.api import API_VERSION, ProviderSpec
 from certd.model.errors import ConfigError
 
 GROUP = "certd.providers"
+
+_QUOTED = 300  # characters of what a plugin says
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,10 @@ class Found:
     distribution: str
     entry: metadata.EntryPoint
 
-    @classmethod
-    def of(cls, entry: metadata.EntryPoint) -> "Found":
-        distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unnamed source"
-        return cls(entry.name, entry.value, distribution, entry)
+    @property
+    def owner(self) -> str:
+        """The distribution's name as PEP 503 normalises it."""
+        return re.sub(r"[-_.]+", "-", self.distribution.rpartition(" ")[0]).lower()
 
 
 class Providers:
@@ -39,7 +42,12 @@ class Providers:
 
     @classmethod
     def installed(cls) -> "Providers":
-        return cls(Found.of(entry) for entry in metadata.entry_points(group=GROUP))
+        """Of two copies of one distribution the first on the path counts, for Python imports that one."""
+        found: dict[str, list[Found]] = {}
+        for distribution in metadata.distributions():
+            if brought := _entries(distribution):
+                found.setdefault(brought[0].owner, brought)
+        return cls(each for brought in found.values() for each in brought)
 
     def __iter__(self) -> Iterator[Found]:
         return iter(self._found)
@@ -71,13 +79,24 @@ class Providers:
         )
 
 
+def _entries(distribution: metadata.Distribution) -> list[Found]:
+    """What a distribution brings; nothing where its metadata cannot be read: somebody else's must not stop us."""
+    try:
+        entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
+        text = f"{distribution.metadata['Name']} {distribution.version}" if entries else ""
+    except Exception:  # noqa: BLE001 - importlib.metadata raises whatever its parsers do
+        return []
+    return [Found(entry.name, entry.value, text, entry) for entry in entries]
+
+
 def _load(found: Found) -> ProviderSpec[Any]:
     origin = f"provider {found.name} ({found.target}, from {found.distribution})"
     try:
         spec = found.entry.load()
-    except Exception as failure:  # a plugin's module may raise whatever it likes
+    except (Exception, SystemExit) as failure:  # a plugin's module may raise whatever it likes
+        why = " ".join(f"{type(failure).__name__}: {failure}".split())[:_QUOTED]
         raise ConfigError(
-            f"{origin}: cannot be loaded: {type(failure).__name__}: {failure}",
+            f"{origin}: cannot be loaded: {why}",
             hint="update or uninstall that package; other providers are not affected",
         ) from failure
     if not isinstance(spec, ProviderSpec):

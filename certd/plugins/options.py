@@ -20,6 +20,8 @@ from certd.plugins.fields import Kind, Option, options_of, parse_value
 O = TypeVar("O")  # noqa: E741 - an options dataclass
 Text = str | tuple[str, ...]
 
+_QUOTED = 300  # characters of what a plugin says
+
 #: Checks a secret's reference and gives it its canonical form; raises ConfigError without repeating it.
 CheckReference = Callable[[str], str]
 
@@ -42,7 +44,7 @@ class Chosen:
             read = json.loads(text)
         except ValueError:
             read = None
-        if not isinstance(read, dict):
+        if not (isinstance(read, dict) and all(_is_text(value) for value in read.values())):
             raise ConfigError(f"provider {provider}: its journalled options cannot be read")
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
         return cls(provider, tuple(sorted(values.items())))
@@ -80,7 +82,7 @@ def check(spec: ProviderSpec[Any], pairs: Iterable[tuple[str, str]], reference: 
             try:
                 values[key] = _canonical(option, given, reference)
             except ConfigError as mistake:
-                mistakes.append(_with_hint(key, mistake))
+                mistakes.append(f"{key}: {_hinted(mistake)}")
     mistakes += [f"{o.name}: is required: {o.doc}" for o in known.values() if o.required and o.name not in texts]
     if not mistakes:
         mistakes = _own_mistakes(spec, values)
@@ -102,12 +104,15 @@ def build(spec: ProviderSpec[O], chosen: Chosen, resolve: Resolve) -> O:
             try:
                 values[key] = _value(option, text, resolve)
             except ConfigError as mistake:
-                mistakes.append(_with_hint(key, mistake))
+                mistakes.append(f"{key}: {_hinted(mistake)}")
     _raise(spec.name, mistakes)
     try:
         return spec.options(**values)
-    except (ConfigError, TypeError) as misfit:
-        raise ConfigError(f"provider {spec.name}: {misfit}") from misfit
+    except ConfigError as misfit:
+        raise ConfigError(f"provider {spec.name}: {_hinted(misfit)}") from misfit
+    except Exception as misfit:  # an author may not have read that it must be ConfigError
+        why = " ".join(f"{type(misfit).__name__}: {misfit}".split())[:_QUOTED]
+        raise ConfigError(f"provider {spec.name}: {why}") from misfit
 
 
 def _canonical(option: Option, given: Sequence[str], reference: CheckReference) -> Text:
@@ -119,8 +124,7 @@ def _canonical(option: Option, given: Sequence[str], reference: CheckReference) 
     if option.kind is Kind.SECRET:
         return reference(given[0])
     value = parse_value(option.kind, given[0])
-    # Another process may use the options, from another directory.
-    return str(value.expanduser().absolute()) if isinstance(value, Path) else given[0]
+    return str(value) if isinstance(value, Path) else given[0]
 
 
 def _value(option: Option, text: Text, resolve: Resolve) -> Any:
@@ -136,7 +140,7 @@ def _own_mistakes(spec: ProviderSpec[Any], values: Mapping[str, Text]) -> list[s
     try:
         build(spec, Chosen(spec.name, tuple(values.items())), lambda _: Secret(""))
     except ConfigError as mistake:
-        return [str(mistake).removeprefix(f"provider {spec.name}: ")]
+        return str(mistake).removeprefix(f"provider {spec.name}: ").splitlines()
     return []
 
 
@@ -145,8 +149,12 @@ def _unknown(key: str, known: Iterable[str]) -> str:
     return f"{key}: unknown option" + (f"; did you mean {near[0]}?" if near else f" (there are: {', '.join(known)})")
 
 
-def _with_hint(key: str, mistake: ConfigError) -> str:
-    return f"{key}: {mistake}" + (f" ({mistake.hint})" if mistake.hint else "")
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+
+
+def _hinted(mistake: ConfigError) -> str:
+    return f"{mistake} ({mistake.hint})" if mistake.hint else str(mistake)
 
 
 def _raise(provider: str, mistakes: Sequence[str]) -> None:
