@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from certd.api import Dns01Proof, DnsProvider, ProviderSpec, Tools
+from certd.app.publishers import DNS
 from certd.dns.authorities import Authorities
 from certd.dns.propagation import wait_until_visible
 from certd.dns.settings import DnsSettings
@@ -18,8 +19,6 @@ from certd.model.identifiers import Identifier
 from certd.model.proofs import Proof
 from certd.plugins.opening import open_provider
 from certd.plugins.options import Chosen
-
-METHOD = "dns:"
 
 
 class DnsPublisher:
@@ -37,7 +36,7 @@ class DnsPublisher:
         stack: AsyncExitStack,
         progress: Progress,
     ) -> None:
-        self.method = METHOD + spec.name
+        self.method = DNS + spec.name
         self.options = chosen.to_json()
         self._spec, self._chosen, self._tools = spec, chosen, tools
         self._authorities = Authorities(settings, tools.clock, tools.random)

@@ -5,14 +5,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from certd.api import ProviderSpec
-from certd.api import Tools as PluginTools
-from certd.app.dns_publisher import METHOD as DNS
-from certd.app.dns_publisher import DnsPublisher
 from certd.app.house import House
-from certd.app.publishers import LISTENER, WEBROOT, ListenerPublisher, PublisherTable, WebrootPublisher
+from certd.app.publishers import DNS, LISTENER, WEBROOT, ListenerPublisher, PublisherTable, WebrootPublisher
 from certd.app.request import ChallengeOptions
 from certd.dns.settings import DnsSettings, parse_dns_settings
 from certd.issue.ports import Progress, Publisher
@@ -20,9 +16,9 @@ from certd.listen.addresses import parse_address
 from certd.listen.listeners import Listeners, open_listeners
 from certd.model.acme import ChallengeType
 from certd.model.errors import ConfigError
-from certd.plugins.discovery import Providers
-from certd.plugins.options import Chosen, check, parse_pairs
-from certd.secrets.references import canonical_reference
+
+if TYPE_CHECKING:
+    from certd.app.dns_provider import ChosenProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +29,16 @@ class Methods:
     listeners: Listeners | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenProvider:
-    """A DNS provider with its options, checked: everything that needs no network."""
-
-    spec: ProviderSpec[Any]
-    chosen: Chosen
-    settings: DnsSettings
-
-
-def choose_provider(options: ChallengeOptions) -> ChosenProvider | None:
+def choose_provider(options: ChallengeOptions) -> "ChosenProvider | None":
     """The provider that `--dns` names, None without one. Raises ConfigError with every mistake in its options."""
     settings = dns_settings(options)
     if not options.dns:
         if options.dns_options:
             raise ConfigError("--dns-option without --dns PROVIDER", hint="certd providers list")
         return None
-    spec = Providers.installed().load(options.dns)
-    return ChosenProvider(spec, check(spec, parse_pairs(options.dns_options), canonical_reference), settings)
+    from certd.app import dns_provider  # noqa: PLC0415 - dnspython and plugins: 35 ms, for dns-01 only
+
+    return dns_provider.choose(options.dns, options.dns_options, settings)
 
 
 def check_methods(options: ChallengeOptions) -> None:
@@ -86,7 +74,7 @@ async def open_methods(
     for type_ in allowed:
         if type_ is ChallengeType.DNS_01:
             if provider is not None:
-                current[type_] = _dns_publisher(provider, house, stack, progress)
+                current[type_] = provider.publisher(house, stack, progress)
         elif type_ is ChallengeType.HTTP_01 and options.webroot is not None:
             current[type_] = WebrootPublisher(options.webroot.absolute())
         else:
@@ -111,20 +99,13 @@ def reopener(
         if method == WEBROOT:
             return WebrootPublisher(Path(json.loads(options)["directory"]))
         if method.startswith(DNS):
-            name = method.removeprefix(DNS)
-            spec = Providers.installed().load(name)
-            provider = ChosenProvider(spec, Chosen.from_json(name, options), settings)
-            return _dns_publisher(provider, house, stack, progress)
+            from certd.app import dns_provider  # noqa: PLC0415 - as above
+
+            provider = dns_provider.remembered(method.removeprefix(DNS), options, settings)
+            return provider.publisher(house, stack, progress)
         raise ConfigError(f"{method}: a proof was published by this method, which this certd does not know")
 
     return reopen
-
-
-def _dns_publisher(provider: ChosenProvider, house: House, stack: AsyncExitStack, progress: Progress) -> DnsPublisher:
-    tools = PluginTools(clock=house.clock, random=house.random, secret=house.secret)
-    return DnsPublisher(
-        provider.spec, provider.chosen, tools=tools, settings=provider.settings, stack=stack, progress=progress
-    )
 
 
 async def _listeners(

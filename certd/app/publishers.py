@@ -18,6 +18,7 @@ from certd.model.proofs import Proof, tls_alpn_name, token_of
 
 LISTENER = "listener"
 WEBROOT = "webroot"
+DNS = "dns:"  # and the provider's name
 
 #: A listener that has answered our own question once is believed for this long.
 BELIEVED_FOR = timedelta(minutes=10)
