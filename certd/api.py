@@ -69,6 +69,9 @@ class ProviderSpec(Generic[O]):
     `__post_init__` may raise ConfigError for values that cannot be meant; it also runs before secrets are resolved,
     while each of them is empty. Several processes may use the same options, now or later, so nothing in them may
     depend on the current directory: a Path is made absolute.
+
+    What `open` returns may be entered in one task and left in another, so there is no TaskGroup and no timeout around
+    its `yield`; `publish` and `withdraw` may use them, and several ProviderErrors of theirs become one.
     """
 
     name: str
