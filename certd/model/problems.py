@@ -107,10 +107,11 @@ class Problem:
 
     @property
     def concerns_replaces(self) -> bool:
-        """A newOrder refused because of its `replaces` (RFC 9773 §5): by type, or by Boulder's text."""
+        """A newOrder refused because of its `replaces` (RFC 9773 §5): by type, or by Boulder's and Pebble's texts."""
         if self.reaction is Reaction.WITHOUT_REPLACES:
             return True
-        return self.kind in {"malformed", "unauthorized", "notFound"} and "replace" in self.detail.lower()
+        text = self.detail.lower()
+        return self.kind in {"malformed", "unauthorized", "notFound"} and ("replace" in text or "certid" in text)
 
     def __str__(self) -> str:
         return (

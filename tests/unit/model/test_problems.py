@@ -133,6 +133,8 @@ def test_a_pause_needs_a_person_and_a_rate_limit_needs_time() -> None:
         ("alreadyReplaced", "", True),
         ("conflict", "", True),
         ("malformed", "parsing ARI CertID failed: the 'replaces' field is …", True),
+        # Pebble's of a certificate under a root that it has no longer.
+        ("malformed", "parsing ARI CertID failed: no known issuer matches the provided Authority Key Identifier", True),
         ("unauthorized", "requester account did not request the certificate being replaced by this order", True),
         ("notFound", "certificate to be REPLACED not found", True),
         ("malformed", "Error unmarshaling JSON", False),
