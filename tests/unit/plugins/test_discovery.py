@@ -60,16 +60,16 @@ def test_one_distribution_that_is_on_the_path_twice_counts_once(
     site_packages: SitePackages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A source checkout beside an installed copy; Python itself imports the first."""
-    second = SitePackages(tmp_path / "second")
-    second.folder.mkdir()
-    for place, version in ((second, "1.0"), (site_packages, "2.0")):
+    first = SitePackages(tmp_path / "first")
+    first.folder.mkdir()
+    for place, version in ((site_packages, "1.0"), (first, "2.0")):
         place.install("certd-Two", "certd_two", GOOD.format(name="two"), "two", version=version)
-    monkeypatch.syspath_prepend(str(second.folder))
-    monkeypatch.syspath_prepend(str(site_packages.folder))
+    monkeypatch.syspath_prepend(str(first.folder))
     providers = Providers.installed()
 
     assert [each.distribution for each in providers if each.name == "two"] == ["certd-Two 2.0"]
-    assert providers.load("two").name == "two"
+    with pytest.raises(ConfigError, match="there is no such provider"):
+        providers.load("Two")
 
 
 BROKEN = {
