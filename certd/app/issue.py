@@ -96,6 +96,8 @@ async def _bring_up_to_date(run: _Run) -> IssueResult:
     if finding is None and await ledger.open_order(name) is not None:
         finding = Finding("resumed", "an order was under way")
     if finding is not None:
+        if generation is not None:
+            run.progress.note(f"{name}: {finding.message}")
         generation, renewal = await _issue(run, finding)
     elif generation is not None:
         await StateFiles(run.house).write(generation)
