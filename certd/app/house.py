@@ -4,10 +4,11 @@ import os
 import random
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from certd.account.ports import Converse
 from certd.account.ports import Tools as AccountTools
 from certd.app.issuers import Issuer
 from certd.app.place import Place
@@ -42,11 +43,13 @@ class House:
     random: random.Random
     secret: Resolve
 
-    def account_tools(self, issuer: Issuer) -> AccountTools:
-        def converse(key: SigningKey, account_url: AccountUrl | None) -> AbstractAsyncContextManager[AcmeClient]:
+    def account_tools(self, issuer: Issuer, converse: Converse | None = None) -> AccountTools:
+        """*converse*: `Conversations` that go on after the account is settled; else each step opens its own."""
+
+        def open_anew(key: SigningKey, account_url: AccountUrl | None) -> AbstractAsyncContextManager[AcmeClient]:
             return self.converse(issuer, key, account_url)
 
-        return AccountTools(self.ledger, self.keys, converse, self.clock, self.random, new_id)
+        return AccountTools(self.ledger, self.keys, converse or open_anew, self.clock, self.random, new_id)
 
     @asynccontextmanager
     async def converse(self, issuer: Issuer, key: SigningKey, url: AccountUrl | None) -> AsyncIterator[AcmeClient]:
@@ -71,6 +74,26 @@ class House:
                 if fetched is not None:
                     row = DirectoryRecord(issuer.id, directory_to_json(fetched), self.clock.now())
                     await self.ledger.commit(None, Step.DIRECTORY_CACHED, row)
+
+
+class Conversations:
+    """Those of one run with one CA, one a key, closed with *stack*.
+
+    The nonce and the connection that a registration leaves serve the order that follows it.
+    """
+
+    def __init__(self, house: House, issuer: Issuer, stack: AsyncExitStack) -> None:
+        self._house, self._issuer, self._stack = house, issuer, stack
+        self._open: dict[bytes, AcmeClient] = {}
+
+    @asynccontextmanager
+    async def converse(self, key: SigningKey, account_url: AccountUrl | None) -> AsyncIterator[AcmeClient]:
+        """The one that *key* has for this account already, else a new one."""
+        ca = self._open.get(key.public_der)
+        if ca is None or ca.account_url != account_url:
+            ca = await self._stack.enter_async_context(self._house.converse(self._issuer, key, account_url))
+            self._open[key.public_der] = ca
+        yield ca
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from certd.app.account import account_wish
 from certd.app.certificates import X509
 from certd.app.dev import reachable
 from certd.app.export import StateFiles, check_out, copy_out
-from certd.app.house import House, new_id, open_house
+from certd.app.house import Conversations, House, new_id, open_house
 from certd.app.issuers import Issuer, title_of
 from certd.app.methods import Methods, check_methods, open_methods, reopen_only
 from certd.app.prune import prune_if_due
@@ -159,24 +159,25 @@ async def _issue(run: _Run, finding: Finding) -> tuple[Generation, Renewal]:
         methods = await open_methods(run.wish.challenge, allowed, house, stack, run.progress)
         issuer = await stack.enter_async_context(_reachable(run, methods.listeners))
         wish = account_wish(house, issuer, run.request.account)
-        accounts = house.account_tools(issuer)
+        conversations = Conversations(house, issuer, stack)
+        accounts = house.account_tools(issuer, conversations.converse)
         account = await ensure_account(accounts, wish)
         try:
-            return await _issue_as(run, issuer, account, methods, finding)
+            return await _issue_as(run, conversations, account, methods, finding)
         except CaRefused as refusal:
             if refusal.problem.reaction is not Reaction.REPAIR:
                 raise
             run.progress.note(f"{issuer.title}: {refusal.problem}; looking the account up by its key")
         account = await register_again(accounts, wish, account)
-        return await _issue_as(run, issuer, account, methods, finding)
+        return await _issue_as(run, conversations, account, methods, finding)
 
 
 async def _issue_as(
-    run: _Run, issuer: Issuer, account: AccountRecord, methods: Methods, finding: Finding
+    run: _Run, conversations: Conversations, account: AccountRecord, methods: Methods, finding: Finding
 ) -> tuple[Generation, Renewal]:
     house = run.house
     key = await house.keys.open(await house.ledger.key(account.key_id))
-    async with house.converse(issuer, key, account.url) as ca:
+    async with conversations.converse(key, account.url) as ca:
         tools = Tools(
             ca=ca,
             account=Account(account.id, account.url),
