@@ -22,7 +22,7 @@ from certd.app.result import CHECKED, ISSUED, UP_TO_DATE, IssueResult
 from certd.ca.client import AcmeClient
 from certd.ca.directory import offered_profiles
 from certd.issue.issue import issue
-from certd.issue.ports import Account, Patience, Progress, Tools
+from certd.issue.ports import Account, Patience, Progress, Publishers, Tools
 from certd.issue.proofs import withdraw
 from certd.issue.renewal import refresh_renewal
 from certd.ledger.ledger import Ledger
@@ -178,21 +178,28 @@ async def _issue_as(
     house = run.house
     key = await house.keys.open(await house.ledger.key(account.key_id))
     async with conversations.converse(key, account.url) as ca:
-        tools = Tools(
-            ca=ca,
-            account=Account(account.id, account.url),
-            ledger=house.ledger,
-            keys=house.keys,
-            certificates=X509(),
-            publishers=methods.table,
-            files=StateFiles(house),
-            clock=house.clock,
-            random=house.random,
-            progress=run.progress,
-            patience=Patience(),
-            new_id=new_id,
-        )
+        tools = issuing_tools(house, ca, account, methods.table, run.progress)
         return await issue(tools, run.wish.desired, finding, by_person=True)
+
+
+def issuing_tools(
+    house: House, ca: AcmeClient, account: AccountRecord, publishers: Publishers, progress: Progress
+) -> Tools:
+    """What issuing for *account* works with; many issuances at once may share it."""
+    return Tools(
+        ca=ca,
+        account=Account(account.id, account.url),
+        ledger=house.ledger,
+        keys=house.keys,
+        certificates=X509(),
+        publishers=publishers,
+        files=StateFiles(house),
+        clock=house.clock,
+        random=house.random,
+        progress=progress,
+        patience=Patience(),
+        new_id=new_id,
+    )
 
 
 def _reachable(run: _Run, listeners: Listeners | None = None) -> AbstractAsyncContextManager[Issuer]:
