@@ -50,7 +50,7 @@ def command(*, as_json: bool, **given: Any) -> None:
     It prints its directory URL and the root to trust, and issues for names under .test, .localhost, .internal and
     .home.arpa and for loopback addresses only. It is not a production CA.
     """
-    from certd.cli.exits import Interrupted
+    from certd.cli.errors import Interrupted
     from certd.cli.signals import run_until_signalled
     from certd.devca.serve import introduce, say, serve
     from certd.devca.store import StateUnusable

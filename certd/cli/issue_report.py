@@ -1,26 +1,31 @@
 """How the result of `certd issue` looks, to people and as JSON (docs/json.md)."""
 
-import json
-from datetime import datetime, timedelta
+import stat
+from datetime import timedelta
+from pathlib import Path
 
-import click
-
-from certd.app.result import CHECKED, UP_TO_DATE, IssueResult, paths_of
+from certd.app.result import CHECKED, ISSUED, UP_TO_DATE, IssueResult, paths_of
+from certd.cli.terminal import print_json, say
+from certd.cli.words import in_words, moment
 from certd.model.records import Generation, Renewal
+
+#: What people put into a server's configuration; cert.pem and chain.pem lie beside.
+_SHOWN = ("fullchain", "privkey", "bundle")
 
 
 def report(result: IssueResult, *, as_json: bool) -> int:
     """Print it; the exit status."""
     if as_json:
-        click.echo(json.dumps(fields(result), ensure_ascii=False))
+        print_json(fields(result))
         return 0
     for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if result.status == CHECKED:
-        click.echo(f"checked      {result.name}   {result.finding or 'nothing is due'}; nothing was ordered or changed")
+        what = f"would be issued: {result.finding}" if result.finding else "nothing is due"
+        say(f"checked   {result.name}   {what}; nothing was ordered or changed")
     elif result.generation is not None and result.status == UP_TO_DATE:
         left = in_words(result.generation.not_after - result.now)
-        click.echo(f"up to date   {result.name}   expires in {left}{_renews(result)}")
+        say(f"up to date   {result.name}   expires in {left}, renews about {_due(result)}")
     elif result.generation is not None:
         _issued(result, result.generation)
     return 0
@@ -30,37 +35,35 @@ def _issued(result: IssueResult, generation: Generation) -> None:
     names = "1 name" if len(result.names) == 1 else f"{len(result.names)} names"
     # Leaves end a second before the round number, so that both ends count (RFC 5280 §4.1.2.5).
     lifetime = in_words(generation.not_after - generation.not_before + timedelta(seconds=1))
-    click.echo(
-        f"issued   {result.name}   {names}, {generation.key_type.label}, "
-        f"expires {moment(generation.not_after, result.now)} ({lifetime}){_renews(result)}"
+    say(
+        f"{ISSUED}   {result.name}   {names}, {generation.key_type.label}, "
+        f"expires {moment(generation.not_after, result.now)} ({lifetime}), renews about {_due(result)}"
     )
     where = result.out or result.live
-    if where is not None:
-        for kind, path in paths_of(where, with_key=generation.key_id is not None).items():
-            if kind in {"fullchain", "privkey", "bundle"}:
-                click.echo(f"         {path}")
+    paths = paths_of(where, with_key=generation.key_id is not None) if where is not None else {}
+    shown = [paths[kind] for kind in _SHOWN if kind in paths]
+    width = max(map(len, shown), default=0)
+    for path in shown:
+        say(f"         {path:{width}}   {_mode(path)}".rstrip())
+    if result.reloaded:
+        say(f"         reloaded by: {result.reloaded}")
 
 
-def _renews(result: IssueResult) -> str:
+def _mode(path: str) -> str:
+    """Of files that not everybody may read."""
+    try:
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+    except OSError:
+        return ""
+    return "" if mode & 0o004 else f"{mode:04o}"
+
+
+def _due(result: IssueResult) -> str:
     renewal = result.renewal
     if renewal is None:
-        return ""
-    by = f"{result.issuer}'s suggested window" if renewal.by_ca else "our own choice, the CA suggests none"
-    return f", renews about {moment(renewal.due_at, result.now)} ({by})"
-
-
-def moment(when: datetime, now: datetime) -> str:
-    """A date, with the time where that matters: within two days."""
-    return f"{when:%Y-%m-%d}" if abs(when - now) > timedelta(days=2) else f"{when:%Y-%m-%d %H:%M:%S}Z"
-
-
-def in_words(length: timedelta) -> str:
-    """`89 days`, `31 hours`, `40 s`."""
-    seconds = round(length.total_seconds())
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+        return "two thirds of its lifetime"
+    by = f"{result.issuer}'s suggested window" if renewal.by_ca else "our own choice, because the CA suggests none"
+    return f"{moment(renewal.due_at, result.now)} ({by})"
 
 
 def fields(result: IssueResult) -> dict[str, object]:
@@ -76,6 +79,7 @@ def fields(result: IssueResult) -> dict[str, object]:
         "renewal": _renewal(result.renewal) if result.renewal else None,
         "files": paths_of(result.live, with_key=generation.key_id is not None) if result.live and generation else None,
         "out": str(result.out) if result.out else None,
+        "reloaded": result.reloaded or None,
         "notes": list(result.notes),
     }
 

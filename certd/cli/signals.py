@@ -5,7 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from certd.cli.exits import Interrupted
+from certd.cli.errors import Interrupted
 
 T = TypeVar("T")
 

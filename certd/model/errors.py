@@ -2,11 +2,13 @@
 
     CertdError
     ├── ConfigError           usage or configuration: wrong option, bad name, bad reference        exit 2
+    │   └── Mistakes          several of them at once, each with its own hint                       exit 2
     ├── PolicyRefused         a rule of the operator or of certd forbids it                         exit 3
     ├── TryLater              not now, but at `until`: limits, another process, CA outage           exit 75
     ├── CaError               the conversation with the CA
     │   ├── CaUnreachable     no HTTP reply (DNS, TCP, TLS, time limit), or no nonce that it takes   exit 1
     │   ├── CaProtocolError   a reply that RFC 8555 does not allow, or that is hostile              exit 1
+    │   │   └── CaContradiction  an object is not what the CA said of it before (R19, R22)          exit 1
     │   └── CaRefused         a problem document                                                    by reaction
     ├── ChallengeFailed       the CA did not accept proof for some identifiers                      exit 1
     ├── ChainRejected         the CA's chain does not fit what was ordered                          exit 1
@@ -41,6 +43,15 @@ class ConfigError(CertdError):
     """What was asked cannot be meant."""
 
 
+class Mistakes(ConfigError):
+    """Several mistakes, told at once; one may be another's `Mistakes`."""
+
+    def __init__(self, mistakes: "Sequence[ConfigError]") -> None:
+        flat = [one for each in mistakes for one in (each.mistakes if isinstance(each, Mistakes) else (each,))]
+        super().__init__("\n".join(map(str, flat)), hint="\n".join(dict.fromkeys(one.hint for one in flat if one.hint)))
+        self.mistakes: tuple[ConfigError, ...] = tuple(flat)
+
+
 class PolicyRefused(CertdError):
     """What was asked is forbidden by a rule."""
 
@@ -66,6 +77,10 @@ class CaUnreachable(CaError):
 
 class CaProtocolError(CaError):
     """The CA said something that no CA may say."""
+
+
+class CaContradiction(CaProtocolError):
+    """An order, authorization or challenge is not what the CA said of it before: it is not worked with any more."""
 
 
 class CaRefused(CaError):

@@ -12,11 +12,13 @@ from enum import Enum
 from typing import NewType
 
 from certd.model.errors import ConfigError
+from certd.model.mistakes import Checks
 
 CertName = NewType("CertName", str)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+_SEPARATORS = re.compile(r"[\s,;]+")
 _WILDCARD = "_wildcard."
 _LONGEST_NAME = 253
 _LONGEST_FILE_NAME = 200
@@ -60,17 +62,11 @@ def parse_identifier(text: str) -> Identifier:
 
 
 def parse_identifiers(texts: Iterable[str]) -> tuple[Identifier, ...]:
-    """Read all; the same name written twice counts once; raises one ConfigError that names every mistake."""
-    found: dict[Identifier, None] = {}
-    mistakes: list[str] = []
-    for text in texts:
-        try:
-            found[parse_identifier(text)] = None
-        except ConfigError as mistake:
-            mistakes.append(str(mistake))
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return tuple(found)
+    """Read all; the same name written twice counts once; raises every mistake at once."""
+    checks = Checks()
+    found = [checks.of(parse_identifier, text) for text in texts]
+    checks.verdict()
+    return tuple(dict.fromkeys(identifier for identifier in found if identifier is not None))
 
 
 def set_key(identifiers: Iterable[Identifier]) -> str:
@@ -140,7 +136,7 @@ def _address(text: str, bare: str) -> str:
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        raise ConfigError(f"{text!r} is neither a host name nor an IP address") from None
+        raise ConfigError(f"{text!r} is neither a host name nor an IP address", hint=_meant(text)) from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         raise ConfigError(f"{text!r}: write the IPv4 address {address.ipv4_mapped} instead of its IPv6-mapped form")
     return str(address)
@@ -151,11 +147,34 @@ def _host_name(text: str, bare: str) -> str:
     name = _a_labels(text, rest.removesuffix("."))
     labels = name.split(".")
     if "*" in name:
-        raise ConfigError(f"{text!r}: '*' may only be the whole first label, as in *.example.org")
+        raise ConfigError(f"{text!r}: '*' may only be the whole first label, as in *.example.org", hint=_meant(text))
     # A full-width digit is mapped to its ASCII one (UTS 46), so an address can appear only here.
     if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels) or _looks_like_ipv4(name):
-        raise ConfigError(f"{text!r} is not a host name")
+        raise ConfigError(f"{text!r} is not a host name", hint=_meant(text))
     return wildcard + name
+
+
+def _meant(text: str) -> str:
+    """What people mean who paste a list, a URL, a mail address or a port; empty where that is no name either."""
+    if len(parts := [part for part in _SEPARATORS.split(text) if part]) > 1:
+        names, why = parts, "each name has an option of its own"
+    else:
+        rest = text.strip().rpartition("://")[2].partition("/")[0].rpartition("@")[2].strip(".")
+        names, why = [rest.partition(":")[0] if rest.count(":") == 1 else rest], "the name alone"
+    if names == [text.strip()] or not all(map(_is_name, names)):
+        return ""
+    return f"did you mean {' '.join(f'-d {_quoted(name)}' for name in names)}? ({why})"
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return bool(parse_identifier(text))
+    except ConfigError:
+        return False
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if "*" in name else name
 
 
 def _a_labels(text: str, name: str) -> str:
