@@ -13,7 +13,7 @@ import re
 import signal
 import stat
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ _DRAIN = timedelta(seconds=0.3)  # for what the program printed last
 _REAP = timedelta(seconds=1)  # a killed process may hang in the kernel: it is not waited for
 _QUOTED_LINES = 3
 _QUOTED = 400
+_SHORTEST_SECRET = 6  # shorter values are words, such as `yes`
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -39,8 +40,11 @@ class Outcome:
     stdout: str
     stderr: str
 
-    def complaint(self, limit: timedelta) -> str | None:
-        """What went wrong, with the last lines the program printed; None for exit status 0."""
+    def complaint(self, limit: timedelta, *, unspoken: Iterable[str] = ()) -> str | None:
+        """What went wrong, with the last lines the program printed; None for exit status 0.
+
+        *unspoken*: what it was told and may have repeated, such as tokens; shown as `***` (invariant 8).
+        """
         if self.timed_out:
             text = f"was not done after {limit.total_seconds():g} s and has been ended"
         elif self.status < 0:
@@ -49,7 +53,11 @@ class Outcome:
             text = f"exit status {self.status}"
         else:
             return None
-        lines = [line.strip() for line in (self.stderr.strip() or self.stdout.strip()).splitlines() if line.strip()]
+        printed = self.stderr.strip() or self.stdout.strip()
+        for line in sorted((line for value in unspoken for line in value.splitlines()), key=len, reverse=True):
+            if len(line) >= _SHORTEST_SECRET:
+                printed = printed.replace(line, "***")
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
         said = " / ".join(lines[-_QUOTED_LINES:])[-_QUOTED:]
         return f"{text}: {said}" if said else text
 

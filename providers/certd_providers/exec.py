@@ -1,11 +1,13 @@
 """A program of your own as DNS provider, by the contract of lego's `exec` provider.
 
 `PROGRAM present _acme-challenge.example.org. VALUE` adds one TXT value, `PROGRAM cleanup …` removes that one; exit
-status 0 says it was done. A program written for lego works unchanged, if it adds and removes single values and bears
-to be repeated. Nothing that comes from a name or a CA ever reaches a shell (HK7).
+status 0 says it was done, 77 or 78 (sysexits: no permission, configuration) that trying again cannot help. A program
+written for lego works unchanged, if it adds and removes single values and bears to be repeated. Nothing that comes from
+a name or a CA ever reaches a shell (HK7).
 """
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -32,6 +34,8 @@ PASSED_ON = ("PATH", "HOME", "LANG")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Variables that change what a program is, rather than what it knows.
 _NEVER = re.compile(r"LD_.*|DYLD_.*|BASH_FUNC_.*|BASH_ENV|ENV|IFS|SHELLOPTS|BASHOPTS|PS4", re.ASCII)
+_HOPELESS = frozenset({os.EX_NOPERM, os.EX_CONFIG})
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -71,6 +75,7 @@ class Exec:
         self._program = options.program
         self._limit = timedelta(seconds=options.timeout)
         self._environment = environment
+        self._unspoken = [environment[name] for name in options.env]
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -102,10 +107,13 @@ class Exec:
         try:
             outcome = await run_program(argv, self._environment, self._clock, self._limit)
         except OSError as failure:
-            hint = "a script begins with a line such as #!/bin/sh"
-            raise ProviderError(f"{attempt}: {(failure.strerror or '').lower()}", retry=True, hint=hint) from failure
-        if (complaint := outcome.complaint(self._limit)) is not None:
-            raise ProviderError(f"{attempt}: {complaint}", retry=True)
+            raise ProviderError(
+                f"{attempt}: {(failure.strerror or '').lower()}",
+                retry=failure.errno in _PASSING,
+                hint="a script begins with a line such as #!/bin/sh, and what that names must exist",
+            ) from failure
+        if (complaint := outcome.complaint(self._limit, unspoken=self._unspoken)) is not None:
+            raise ProviderError(f"{attempt}: {complaint}", retry=outcome.timed_out or outcome.status not in _HOPELESS)
 
 
 def environment_for(options: ExecOptions, environ: Mapping[str, str]) -> dict[str, str]:

@@ -78,6 +78,10 @@ class Rfc2136Options:
         _split_server(self.server)
         if bool(self.key_name) != (self.key_secret is not None):
             raise ConfigError("key_name, key_secret: give both or neither")
+        try:
+            dns.name.from_text(self.key_name or ".")
+        except dns.exception.DNSException as why:
+            raise ConfigError(f"key_name: {self.key_name!r} is not a key's name: {why}") from why
         if self.key_algorithm.rstrip(".").lower() not in ALGORITHMS:
             raise ConfigError(f"key_algorithm: {self.key_algorithm!r} is none of {', '.join(ALGORITHMS)}")
         if not 0 <= self.ttl <= 86400:
@@ -118,7 +122,7 @@ class Rfc2136:
             )
 
     async def _send(self, change: _Change, zone: str, proofs: Sequence[Dns01Proof]) -> None:
-        update = dns.update.UpdateMessage(zone + ".", keyring=self._key)
+        update = dns.update.UpdateMessage(dns.name.from_text(zone), keyring=self._key)
         for proof in proofs:
             _put(update, change, proof, self._ttl)
         attempt = f"{zone}: {change.value} {len(proofs)} TXT values at {self._host} port {self._port} failed"
@@ -181,7 +185,9 @@ async def _addresses(host: str, port: int, attempt: str) -> Sequence[str]:
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as failure:
-        raise ProviderError(f"{attempt}: its name does not resolve: {failure.strerror}", retry=True) from failure
+        raise ProviderError(f"{attempt}: its name does not resolve: {_reason(failure)}", retry=True) from failure
+    except UnicodeError as failure:  # what no host name can be does not get as far as DNS
+        raise ProviderError(f"{attempt}: {host!r} is not a host name", retry=False) from failure
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
@@ -247,8 +253,8 @@ def _key(options: Rfc2136Options) -> dns.tsig.Key | None:
 def _split_server(text: str) -> tuple[str, int]:
     host, port = text, "53"
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        host, closed, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest or not closed else port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
