@@ -28,10 +28,9 @@ async def prune_if_due(house: House) -> Pruned | None:
         files = _Files(house.place.root)
         shown = await asyncio.to_thread(files.shown, await house.ledger.names())
         prunable = select(await take_stock(house.ledger, shown), now)
-        with step(Step.PRUNED):
+        with step(Step.FILES_PRUNED):
             await asyncio.to_thread(files.delete, prunable)
-        with step(Step.PRUNED):
-            pruned = await forget(house.ledger, files.without_failed(prunable))
+        pruned = await forget(house.ledger, files.without_failed(prunable))
     except CertdError as failure:
         log.warning("pruning failed; tried again at the next run", extra={"error": str(failure)})
         return None

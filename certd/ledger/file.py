@@ -18,7 +18,7 @@ _HINTS: dict[int, str] = {
     sqlite3.SQLITE_FULL: "free some space; nothing that was committed is lost, and the next run goes on from there",
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: _READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: "the state directory must exist and be accessible to the user certd runs as",
+    sqlite3.SQLITE_CANTOPEN: "the state directory must exist, and be writable by the user certd runs as",
     sqlite3.SQLITE_CORRUPT: RESTORE,
     sqlite3.SQLITE_NOTADB: "this file is not certd's; choose another --state-dir",
     sqlite3.SQLITE_BUSY: "another program has the ledger open; certd tries again at the next run",

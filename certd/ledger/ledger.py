@@ -97,11 +97,10 @@ class Ledger:
             for event in events:
                 self._post(connection, event)
 
-        with step(which):
-            await self.change(which.value, job)
-            self.live_proofs.see(record for record in records if isinstance(record, ProofRecord))
+        await self.change(which, job)
+        self.live_proofs.see(record for record in records if isinstance(record, ProofRecord))
 
-    async def change(self, what: str, job: Callable[[sqlite3.Connection], R]) -> R:
+    async def change(self, which: Step, job: Callable[[sqlite3.Connection], R]) -> R:
         """Run *job* as one fenced transaction: for what is no record (retention, scopes that are cleared, meta).
 
         Raises ClaimLost, StorageError.
@@ -112,15 +111,16 @@ class Ledger:
             return job(connection)
 
         try:
-            return await self._engine.write(fenced)
+            with step(which):
+                return await self._engine.write(fenced)
         except sqlite3.IntegrityError as error:
-            raise StorageError(f"{what}: refused by the ledger: {error}") from error
+            raise StorageError(f"{which.value}: refused by the ledger: {error}") from error
 
     async def clear_scopes(self, scopes: Iterable[Scope]) -> None:
         """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
         rows = [(scope.kind.value, scope.issuer, scope.key) for scope in scopes]
         sql = "DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?"
-        await self.change("scopes-cleared", lambda c: c.executemany(sql, rows))
+        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(sql, rows))
 
     def _fence(self, connection: sqlite3.Connection) -> None:
         found = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
@@ -217,14 +217,12 @@ class Ledger:
         return int(found) if found else None
 
     async def note_reloaded(self, name: CertName, number: int) -> None:
-        await self.set_meta(f"reloaded:{name}", str(number))
+        row = (f"reloaded:{name}", str(number))
+        await self.change(Step.RELOAD_STORED, lambda c: c.execute(SET_META, row))
 
     async def meta(self, key: str) -> str | None:
         rows = await self.rows("SELECT value FROM meta WHERE key = ?", key)
         return rows[0][0] if rows else None
-
-    async def set_meta(self, key: str, value: str) -> None:
-        await self.change(key, lambda c: c.execute(SET_META, (key, value)))
 
     async def _one(self, kind: type[R], where: str, *parameters: Value) -> R | None:
         found = await self._all(kind, where, *parameters)
@@ -248,7 +246,8 @@ async def open_ledger(path: Path, *, clock: Clock, node: str) -> AsyncIterator[L
     engine = Engine(path)
     started_at = to_micros(clock.now())
     try:
-        epoch: int = await engine.start(lambda c: _prepare(c, node, started_at))
+        with step(Step.LEDGER_OPENED):
+            epoch: int = await engine.start(lambda c: _prepare(c, node, started_at))
         ledger = Ledger(engine, clock, node, epoch)
         ledger.live_proofs.see(await ledger._all(ProofRecord, f"WHERE state <> '{ProofState.WITHDRAWN.value}'"))  # noqa: SLF001
         yield ledger

@@ -17,6 +17,7 @@ from certd.ledger.ledger import SET_META, Ledger
 from certd.ledger.rows import from_micros, to_micros
 from certd.model.acme import CertId
 from certd.model.identifiers import CertName
+from certd.model.steps import Step
 
 #: At most this often: nothing here grows by more than some rows a day and certificate.
 EVERY = timedelta(days=1)
@@ -145,7 +146,7 @@ async def forget(ledger: Ledger, prunable: Prunable) -> Pruned:
         connection.execute(SET_META, (_PRUNED_AT, str(to_micros(prunable.at))))
         return pruned
 
-    return await ledger.change("pruned", job)
+    return await ledger.change(Step.PRUNED, job)
 
 
 def _delete(connection: sqlite3.Connection, prunable: Prunable) -> Pruned:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from certd.model.acme import Authorization, Challenge, ChallengeType
+from certd.model.acme import Authorization, Challenge, ChallengeStatus, ChallengeType
 from certd.model.errors import ConfigError
 from certd.model.identifiers import Identifier, IdentifierType
 
@@ -31,7 +31,9 @@ def fitting(identifier: Identifier, allowed: Sequence[ChallengeType]) -> tuple[C
 def choose(authorization: Authorization, allowed: Sequence[ChallengeType]) -> Challenge:
     """The challenge to answer; raises ConfigError when the CA offers none of the allowed ones."""
     fit = fitting(authorization.identifier, allowed)
-    offered = {challenge.type: challenge for challenge in reversed(authorization.challenges)}
+    # Some CAs leave the authorization pending when one challenge has failed, for another type to be tried.
+    alive = [c for c in authorization.challenges if c.status is not ChallengeStatus.INVALID]
+    offered = {challenge.type: challenge for challenge in reversed(alive)}
     for type_ in fit:
         if type_ in offered:
             return offered[type_]

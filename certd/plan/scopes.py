@@ -26,6 +26,7 @@ class Stage(Enum):
 _ANYWHERE: dict[str, ScopeKind] = {
     "serverInternal": ScopeKind.ISSUER,
     "unreachable": ScopeKind.ISSUER,
+    "protocol": ScopeKind.ISSUER,
     "userActionRequired": ScopeKind.ACCOUNT,
     "accountDoesNotExist": ScopeKind.ACCOUNT,
     "externalAccountRequired": ScopeKind.ACCOUNT,
@@ -34,6 +35,11 @@ _ANYWHERE: dict[str, ScopeKind] = {
     "unsupportedIdentifier": ScopeKind.IDENTIFIER,
     "caa": ScopeKind.IDENTIFIER,
     "provider": ScopeKind.ZONE,
+}
+
+#: Problem kinds that say something else at one stage: a newOrder that is unauthorized is an account that is (R30).
+_AT: dict[tuple[str, Stage], ScopeKind] = {
+    ("unauthorized", Stage.ORDER): ScopeKind.ACCOUNT,
 }
 
 #: Everything else, by stage.
@@ -64,7 +70,7 @@ HURRY, SOONEST_IN_HURRY = timedelta(days=10), MINUTE * 15
 
 def scope_kind(kind: str, stage: Stage) -> ScopeKind:
     """The scope of a problem of type *kind* (without its URN prefix) at *stage*."""
-    return _ANYWHERE.get(kind) or _BY_STAGE[stage]
+    return _ANYWHERE.get(kind) or _AT.get((kind, stage)) or _BY_STAGE[stage]
 
 
 def after_failure(

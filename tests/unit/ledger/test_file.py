@@ -62,7 +62,7 @@ async def test_a_deleted_key_is_nowhere_in_the_files(store: SqliteStore) -> None
         await ledger.commit(None, Step.INTENT_STORED, *GROUND, key("old", SECRET))
     assert SECRET in store.path.read_bytes()
     async with store.open() as ledger:
-        await ledger.change("test", lambda c: c.execute("DELETE FROM keys WHERE id = 'old'"))
+        await ledger.change(Step.PRUNED, lambda c: c.execute("DELETE FROM keys WHERE id = 'old'"))
     assert not any(SECRET[:100] in path.read_bytes() for path in store.path.parent.iterdir())
     async with store.open() as ledger:
         with pytest.raises(StorageError):

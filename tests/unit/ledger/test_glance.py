@@ -90,7 +90,7 @@ async def test_it_neither_waits_for_a_writer_nor_sees_half_of_its_commit(store: 
             connection.execute("DELETE FROM generations")
             return looked(store)
 
-        during = await ledger.change("test", middle)
+        during = await ledger.change(Step.PRUNED, middle)
         assert during.generation == generation()
         assert looked(store).generation is None
 
@@ -110,7 +110,7 @@ async def test_one_name_is_not_hurt_by_another_ones_broken_row(store: SqliteStor
     async with store.open() as ledger:
         await ledger.commit(None, Step.INTENT_STORED, *GROUND, generation(1), generation(1, OTHER))
         await ledger.change(
-            "test", lambda c: c.execute("UPDATE generations SET key_type = 'x' WHERE name = ?", (OTHER,))
+            Step.PRUNED, lambda c: c.execute("UPDATE generations SET key_type = 'x' WHERE name = ?", (OTHER,))
         )
         assert await ledger.names() == [NAME, OTHER]
         assert await ledger.newest_generation(NAME) == generation()

@@ -303,19 +303,16 @@ async def test_who_opens_the_store_takes_every_earlier_claim(store: SqliteStore)
             attempts: list[Callable[[], Awaitable[object]]] = [
                 lambda: first_one.commit(old, Step.ORDER_STORED, late, events=[PLACED]),
                 lambda: first_one.commit(None, Step.FAILURE_STORED, waiting()),
-                lambda: first_one.set_meta("x", "y"),
+                lambda: first_one.note_reloaded(NAME, 7),
                 lambda: first_one.clear_scopes([SCOPE]),
-                lambda: first_one.change("x", lambda _: None),
+                lambda: first_one.change(Step.PRUNED, lambda _: None),
             ]
             for attempt in attempts:
                 with pytest.raises(ClaimLost, match="nothing was written"):
                     await attempt()
             assert await second_one.open_order(NAME) == placed(order())
-            assert (await second_one.scope(SCOPE), await second_one.meta("x"), await listed(second_one)) == (
-                None,
-                None,
-                [],
-            )
+            assert (await second_one.scope(SCOPE), await second_one.reloaded(NAME)) == (None, None)
+            assert await listed(second_one) == []
 
 
 async def test_nodes_are_fenced_each_for_itself(store: SqliteStore) -> None:
@@ -466,14 +463,13 @@ async def test_a_success_clears_waits_and_leaves_what_counts_against_limits(ledg
     assert await ledger.failures(SCOPE, START) == [failure()]
 
 
-async def test_small_notes_are_kept(store: SqliteStore) -> None:
+async def test_the_generation_after_which_a_server_was_reloaded_is_kept(store: SqliteStore) -> None:
     async with store.open() as ledger:
-        assert (await ledger.meta("x"), await ledger.reloaded(NAME)) == (None, None)
-        await ledger.set_meta("x", "1")
-        await ledger.set_meta("x", "2")
+        assert await ledger.reloaded(NAME) is None
+        await ledger.note_reloaded(NAME, 6)
         await ledger.note_reloaded(NAME, 7)
     async with store.open() as ledger:
-        assert (await ledger.meta("x"), await ledger.reloaded(NAME), await ledger.reloaded(OTHER)) == ("2", 7, None)
+        assert (await ledger.reloaded(NAME), await ledger.reloaded(OTHER)) == (7, None)
 
 
 async def test_after_its_end_the_ledger_says_so_instead_of_waiting(store: SqliteStore) -> None:

@@ -1,6 +1,7 @@
 """Which challenge answers for an identifier: what can be answered, what fits, what the CA offers, in that order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, permutations
 
 import pytest
@@ -76,6 +77,15 @@ def test_our_order_of_preference_decides_whatever_the_cas(
 def test_the_next_best_is_taken_where_the_ca_does_not_offer_the_best() -> None:
     assert choose(authorization("example.org", DNS), [HTTP, ALPN, DNS]).type is DNS
     assert choose(authorization("192.0.2.1", HTTP, ALPN), [DNS, ALPN]).type is ALPN
+
+
+def test_a_challenge_that_has_failed_already_is_not_answered_again() -> None:
+    """Some CAs leave the authorization pending, for another type to be tried."""
+    found = authorization("example.org", HTTP, ALPN)
+    dead = replace(found.challenges[0], status=ChallengeStatus.INVALID)
+    assert choose(replace(found, challenges=(dead, found.challenges[1])), [HTTP, ALPN]).type is ALPN
+    with pytest.raises(ConfigError, match="only http-01 can be answered here"):
+        choose(replace(found, challenges=(dead, found.challenges[1])), [HTTP])
 
 
 def test_of_two_challenges_of_one_type_the_first_is_taken() -> None:

@@ -21,6 +21,7 @@ SET = ScopeKind.SET
 SCOPES = {
     "serverInternal": (CA_WIDE, CA_WIDE, CA_WIDE, CA_WIDE),
     "unreachable": (CA_WIDE, CA_WIDE, CA_WIDE, CA_WIDE),
+    "protocol": (CA_WIDE, CA_WIDE, CA_WIDE, CA_WIDE),
     "userActionRequired": (ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE),
     "accountDoesNotExist": (ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE),
     "externalAccountRequired": (ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE, ACCOUNT_WIDE),
@@ -30,7 +31,7 @@ SCOPES = {
     "caa": (BY_NAME, BY_NAME, BY_NAME, BY_NAME),
     "provider": (ScopeKind.ZONE, ScopeKind.ZONE, ScopeKind.ZONE, ScopeKind.ZONE),
     "rateLimited": (CA_WIDE, SET, BY_NAME, SET),
-    "unauthorized": (CA_WIDE, SET, BY_NAME, SET),
+    "unauthorized": (CA_WIDE, ACCOUNT_WIDE, BY_NAME, SET),
     "dns": (CA_WIDE, SET, BY_NAME, SET),
     "connection": (CA_WIDE, SET, BY_NAME, SET),
     "tls": (CA_WIDE, SET, BY_NAME, SET),
