@@ -52,9 +52,9 @@ class Webroot:
         """Those of *proofs* whose file is not there, not whole, or not a file. Raises ListenError."""
 
         def look() -> tuple[Proof, ...]:
-            wanted = tuple(proofs)
+            tokens = {proof: _token(proof) for proof in proofs}
             with _challenge_directory(self.directory, make=False) as at:
-                return tuple(proof for proof in wanted if at is None or not _holds(at, _token(proof), proof))
+                return tuple(proof for proof, token in tokens.items() if at is None or not _holds(at, token, proof))
 
         return await asyncio.to_thread(look)
 
