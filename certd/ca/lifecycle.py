@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from certd.model.acme import AuthorizationStatus, ChallengeStatus, OrderStatus
-from certd.model.errors import CaProtocolError
+from certd.model.errors import CaContradiction
 
 Status = TypeVar("Status", bound=Enum)
 Value = TypeVar("Value")
@@ -53,11 +53,11 @@ def status_of(statuses: type[Status], text: str, unknown: Status) -> Status:
 
 
 def check_transition(table: Mapping[Status, frozenset[Status]], before: Status, after: Status, what: str) -> None:
-    """Raises CaProtocolError for a status that cannot follow."""
+    """Raises CaContradiction for a status that cannot follow."""
     if before is after or before not in table or after not in table:
         return
     if after not in table[before]:
-        raise CaProtocolError(f"{what}: the CA changed its status from {before.value} to {after.value}")
+        raise CaContradiction(f"{what}: the CA changed its status from {before.value} to {after.value}")
 
 
 class Seen(Generic[Value]):

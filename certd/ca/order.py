@@ -10,7 +10,7 @@ from certd.ca.lifecycle import ORDER, check_transition, status_of
 from certd.ca.problems import problem_in_object, read_identifier_leniently
 from certd.ca.wire import b64url, payload_of
 from certd.model.acme import NewOrder, Order, OrderStatus, OrderUrl
-from certd.model.errors import CaProtocolError
+from certd.model.errors import CaContradiction
 from certd.model.identifiers import Identifier
 
 
@@ -79,18 +79,18 @@ class Trace:
 
 
 def same_order(before: Trace, after: Order) -> None:
-    """Raises CaProtocolError when *after* is not a later state of the order seen *before* (R19, R22).
+    """Raises CaContradiction when *after* is not a later state of the order seen *before* (R19, R22).
 
     §7.1.3: the identifiers and authorizations never change after creation; "If a client observes a change in the
     contents of either array, then it SHOULD consider the order invalid." Their sequence means nothing (§7.4).
     """
     what, found = f"order {after.url}", Trace.of(after)
     if found.identifiers != before.identifiers:
-        raise CaProtocolError(f"{what}: the CA changed its identifiers to {_names(after.identifiers)}")
+        raise CaContradiction(f"{what}: the CA changed its identifiers to {_names(after.identifiers)}")
     if after.authorizations and found.authorizations != before.authorizations:
-        raise CaProtocolError(f"{what}: the CA changed its authorizations")
+        raise CaContradiction(f"{what}: the CA changed its authorizations")
     if after.finalize and found.finalize != before.finalize:
-        raise CaProtocolError(f"{what}: the CA changed its finalize URL")
+        raise CaContradiction(f"{what}: the CA changed its finalize URL")
     check_transition(ORDER, before.status, after.status, what)
 
 

@@ -5,24 +5,32 @@ an order ready when all its authorizations are valid, and invalid as soon as one
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certd.issue.failures import validation_failed
+from certd.issue.ending import abandon
+from certd.issue.failures import refused
+from certd.issue.invalid import became_invalid, failed_before
 from certd.issue.polling import poll_order
 from certd.issue.ports import Publisher
 from certd.issue.proofs import publish, withdraw_all
 from certd.issue.work import Work, each
 from certd.model.acme import Authorization, AuthorizationStatus, Challenge, ChallengeStatus, Order, OrderStatus
 from certd.model.clock import deadline
-from certd.model.errors import CaProtocolError, CaRefused, ChallengeFailed
-from certd.model.identifiers import Identifier
-from certd.model.problems import Problem
+from certd.model.errors import (
+    CaContradiction,
+    CaRefused,
+    CertdError,
+    ConfigError,
+    ListenError,
+    ProviderError,
+    TryLater,
+)
 from certd.model.proofs import Proof
-from certd.model.records import ScopeKind
 from certd.model.steps import Step, step
-from certd.plan.admission import FAILED_VALIDATIONS, FAILED_VALIDATIONS_WITHIN, failures_left
 from certd.plan.challenges import choose
+from certd.plan.scopes import Stage
 
 #: Where it can be seen, the CA's question is waited for this long before the first poll (R37).
 SEEN_WITHIN = timedelta(seconds=2)
@@ -36,26 +44,70 @@ class _Task:
     proof: Proof
 
 
+class _Refused(Exception):
+    """The CA refused the answer to one challenge."""
+
+    def __init__(self, task: _Task, refusal: CaRefused) -> None:
+        super().__init__(str(refusal))
+        self.task, self.refusal = task, refusal
+
+
 async def authorize(work: Work, order: Order) -> Order:
     """Prove control of every identifier of a pending order.
 
-    Raises ChallengeFailed with what the validator said of each failed name; the order is dead and withdrawn then.
+    Raises ChallengeFailed with what the validator said of each failed name, ConfigError, ListenError, ProviderError,
+    CaError; OrderLost when the order came to its end before this run. Where the order is dead then, it is withdrawn.
     """
-    found = await each(order.authorizations, work.tools.ca.fetch_authorization)
-    _check_authorizations(work, found)
-    if broken := [a for a in found if a.status.is_final and a.status is not AuthorizationStatus.VALID]:
-        return await _fail(work, order, broken)
-    tasks = await each([a for a in found if a.status is AuthorizationStatus.PENDING], lambda a: _prepare(work, a))
-    await publish(work, [(t.authorization.url, t.publisher, t.proof) for t in tasks])
+    found = await _fetch_authorizations(work, order)
+    if any(a.status.is_final and a.status is not AuthorizationStatus.VALID for a in found):
+        raise await failed_before(work, order, found)
+    tasks = await _publish(work, [a for a in found if a.status is AuthorizationStatus.PENDING])
     not_before = await _answer_all(work, tasks)
     await _wait_until_asked(work, tasks)
-    order = await poll_order(
-        work, order, while_=OrderStatus.PENDING, limit=work.tools.patience.validation, not_before=not_before
-    )
+    patience = work.tools.patience.validation
+    order = await poll_order(work, order, while_=OrderStatus.PENDING, limit=patience, not_before=not_before)
     if order.status is OrderStatus.INVALID:
-        return await _fail(work, order, await each(order.authorizations, work.tools.ca.fetch_authorization))
+        raise await became_invalid(work, order)
     work.tools.progress.valid({a.identifier: None for a in found} | {t.proof.identifier: t.proof.type for t in tasks})
     return order
+
+
+async def _fetch_authorizations(work: Work, order: Order) -> list[Authorization]:
+    try:
+        found = await each(order.authorizations, work.tools.ca.fetch_authorization)
+    except CaRefused as refusal:
+        raise await refused(work, refusal, Stage.ORDER) from refusal
+    # By identifier, never by position: CAs shuffle (R20, RFC 8555 §7.4).
+    if {a.identifier for a in found} != set(work.identifiers):
+        names = ", ".join(sorted({str(a.identifier) for a in found}))
+        raise CaContradiction(f"{work.order.name}: the CA's authorizations are for other names: {names}")
+    return found
+
+
+async def _publish(work: Work, pending: Sequence[Authorization]) -> list[_Task]:
+    """Journal and publish the proofs of *pending*, and return once the CA's checks can succeed."""
+    try:
+        tasks = await each(pending, lambda authorization: _prepare(work, authorization))
+        if tasks:
+            await publish(work, [(t.authorization.url, t.publisher, t.proof) for t in tasks])
+    except (ConfigError, ListenError, ProviderError, TryLater) as failure:
+        await _take_back(work, pending, failure)
+        raise
+    return tasks
+
+
+async def _take_back(work: Work, pending: Sequence[Authorization], failure: CertdError) -> None:
+    """Leave nothing behind that cannot be used: no proof that nobody will look at, no order for nobody (R38)."""
+    if isinstance(failure, TryLater) or (isinstance(failure, ProviderError) and failure.retry):
+        if not any(_is_running(challenge) for a in pending for challenge in a.challenges):
+            await withdraw_all(work)
+        return
+    await abandon(work, str(failure), pending=[a.url for a in pending])
+
+
+def _is_running(challenge: Challenge) -> bool:
+    """An earlier process has answered it: its proof may be looked at in this moment."""
+    return challenge.status in {ChallengeStatus.PROCESSING, ChallengeStatus.UNKNOWN}
 
 
 async def _prepare(work: Work, authorization: Authorization) -> _Task:
@@ -66,73 +118,48 @@ async def _prepare(work: Work, authorization: Authorization) -> _Task:
     return _Task(authorization, challenge, publisher, proof)
 
 
-async def _answer_all(work: Work, tasks: list[_Task]) -> datetime | None:
-    """Tell the CA that each proof is there; the latest moment before which it does not want to be asked."""
+async def _answer_all(work: Work, tasks: Sequence[_Task]) -> datetime | None:
+    """Tell the CA that each proof is there; the latest moment before which it does not want to be asked.
 
-    async def answer(task: _Task) -> Challenge:
-        work.tools.progress.validating(task.proof.identifier, task.proof.type)
-        if task.challenge.status is not ChallengeStatus.PENDING:
-            return task.challenge  # an earlier process has answered: the validation is running or done
-        return await work.tools.ca.answer(task.challenge)
-
-    with step(Step.CHALLENGES_ANSWERED):
-        answered = await each(tasks, answer)
+    R36: "If the client receives an HTTP error in response, it SHOULD undo any actions that have been taken": the order
+    ends, whatever the error, and with it the proofs of all its names.
+    """
+    try:
+        with step(Step.CHALLENGES_ANSWERED):
+            answered = await each(tasks, lambda task: _answer(work, task))
+    except _Refused as failure:
+        identifier, pending = failure.task.proof.identifier, [t.authorization.url for t in tasks]
+        error = await refused(work, failure.refusal, Stage.VALIDATION, identifier=identifier, pending=pending)
+        raise error from failure.refusal
     return max((c.retry_after for c in answered if c.retry_after is not None), default=None)
 
 
-async def _wait_until_asked(work: Work, tasks: list[_Task]) -> None:
+async def _answer(work: Work, task: _Task) -> Challenge:
+    work.tools.progress.validating(task.proof.identifier, task.proof.type)
+    if task.challenge.status is not ChallengeStatus.PENDING:
+        return task.challenge  # an earlier process has answered: the validation is running or done
+    try:
+        return await work.tools.ca.answer(task.challenge)
+    except CaRefused as refusal:
+        if await _was_answered(work, task):
+            return task.challenge
+        raise _Refused(task, refusal) from refusal
+
+
+async def _was_answered(work: Work, task: _Task) -> bool:
+    """An answer whose reply was lost is sent again, and CAs refuse a second one when the first has done its work."""
+    try:
+        now = await work.tools.ca.fetch_authorization(task.authorization.url)
+    except CaRefused:
+        return False
+    known = {challenge.url: challenge.status for challenge in now.challenges}
+    return now.status is not AuthorizationStatus.PENDING or known.get(task.challenge.url) is ChallengeStatus.PROCESSING
+
+
+async def _wait_until_asked(work: Work, tasks: Sequence[_Task]) -> None:
     """R37: no poll before the CA was seen validating, where that can be seen and for as long as that is likely."""
     with contextlib.suppress(TimeoutError):
         async with deadline(work.tools.clock, SEEN_WITHIN):
             await each(tasks, lambda task: task.publisher.wait_until_asked([task.proof]))
     with step(Step.VALIDATION_SEEN):
         pass
-
-
-async def _fail(work: Work, order: Order, found: list[Authorization]) -> Order:
-    """Record which identifiers failed and why, end what is pending at the CA (R38), withdraw, raise."""
-    failed = [(a.identifier, a.problem or _unexplained(a)) for a in found if _has_failed(a)]
-    if not failed:
-        problem = order.error or Problem(detail="the CA made the order invalid and names no authorization")
-        failed = [(work.identifiers[0], problem)]
-    for identifier, _ in failed:
-        work.tools.progress.failed(identifier)
-    error = await _explain(work, failed)
-    await validation_failed(work, failed, error)
-    await each([a for a in found if not a.status.is_final], lambda a: _deactivate(work, a))
-    await withdraw_all(work)
-    raise error
-
-
-def _has_failed(authorization: Authorization) -> bool:
-    return authorization.status.is_final and authorization.status is not AuthorizationStatus.VALID
-
-
-def _unexplained(authorization: Authorization) -> Problem:
-    return Problem(detail=f"its authorization is {authorization.status.value}")
-
-
-async def _deactivate(work: Work, authorization: Authorization) -> None:
-    # The CA may end it by itself in this moment.
-    with contextlib.suppress(CaRefused), step(Step.AUTHORIZATION_ENDED):
-        await work.tools.ca.deactivate_authorization(authorization.url)
-
-
-async def _explain(work: Work, failed: list[tuple[Identifier, Problem]]) -> ChallengeFailed:
-    now = work.tools.clock.now()
-    lines = []
-    for identifier, problem in failed:
-        scope = work.scope(ScopeKind.IDENTIFIER, identifier)
-        earlier = await work.tools.ledger.failures(scope, now - FAILED_VALIDATIONS_WITHIN)
-        left = max(0, failures_left(earlier, now) - 1)
-        lines.append(f"{identifier}: {problem}")
-        lines.append(f"  {left} of {FAILED_VALIDATIONS} failed validations left for this name this hour")
-    return ChallengeFailed("\n".join(lines), failed=failed, hint="nothing was installed or changed on this host")
-
-
-def _check_authorizations(work: Work, found: list[Authorization]) -> None:
-    """By identifier, never by position: CAs shuffle (R20, RFC 8555 §7.4)."""
-    got, wanted = {a.identifier for a in found}, set(work.identifiers)
-    if got != wanted:
-        names = ", ".join(sorted(map(str, got)))
-        raise CaProtocolError(f"{work.order.name}: the CA's authorizations are for other names: {names}")

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
-from certd.issue.failures import refused
-from certd.issue.polling import poll_order
+from certd.issue.ending import lost
+from certd.issue.failures import is_gone, refused
+from certd.issue.polling import fetch_kept, poll_order
 from certd.issue.work import Work
 from certd.model.acme import Chain, Order, OrderStatus
 from certd.model.errors import CaProtocolError, CaRefused, ChainRejected
 from certd.model.events import CertificateIssued, ChainQuarantined
 from certd.model.findings import Finding
-from certd.model.problems import Reaction
+from certd.model.problems import Problem, Reaction
 from certd.model.records import DesiredRecord, Generation, OrderState, Scope, ScopeKind
 from certd.model.steps import Step, step
 from certd.plan.scopes import Stage
@@ -18,36 +20,53 @@ from certd.plan.scopes import Stage
 #: A finding that is no reason to refuse a chain: it waits for its notBefore before it is deployed (design 5).
 NOT_YET_VALID = "not-yet-valid"
 
+#: Pauses after orderNotReady for an order that is ready: replicas of a CA lag, and a new order would not help (R32).
+NOT_READY = tuple(timedelta(seconds=n) for n in (1, 4, 16))
+
+#: Problems with the request's key. badSignatureAlgorithm is not among them: that is the account's (R8).
+OF_THE_KEY = frozenset({"badCSR", "badPublicKey"})
+
 
 async def finalize(work: Work, order: Order) -> Order:
     """Send the CSR. RFC 8555 §7.4: after badCSR the order stays ready, so another key may be tried, once."""
-    try:
-        return await _send_csr(work, order)
-    except CaRefused as refusal:
-        if refusal.problem.reaction is Reaction.POLL:
-            return await poll_order(work, order, while_=OrderStatus.READY, limit=work.tools.patience.issuance)
-        if refusal.problem.reaction is not Reaction.NEW_KEY or work.order.key_id is None:
-            raise await refused(work, refusal, Stage.FINALIZE) from refusal
-        work.tools.progress.note(f"{work.order.name}: the CA refused the key ({refusal.problem}); trying a new one")
-    await _change_key(work)
-    try:
-        return await _send_csr(work, order)
-    except CaRefused as refusal:
-        raise await refused(work, refusal, Stage.FINALIZE) from refusal
+    pauses, may_change = iter(NOT_READY), work.order.key_id is not None
+    while True:
+        try:
+            return await _send_csr(work, order)
+        except CaRefused as refusal:
+            problem = refusal.problem
+            if problem.reaction is Reaction.POLL and (pause := next(pauses, None)):
+                order = await _look_again(work, order, problem, pause)
+                if order.status is not OrderStatus.READY:
+                    return order
+            elif problem.kind in OF_THE_KEY and may_change:
+                may_change = False
+                work.tools.progress.note(f"{work.order.name}: the CA refused the key ({problem}); trying a new one")
+                await _change_key(work)
+            else:
+                raise await refused(work, refusal, Stage.FINALIZE) from refusal
 
 
 async def _send_csr(work: Work, order: Order) -> Order:
     with step(Step.FINALIZE_SENT):
-        return await work.tools.ca.finalize(order, work.order.csr)
+        order = await work.tools.ca.finalize(order, work.order.csr)
+    if order.status is OrderStatus.READY:  # taken, and not yet shown; sent again it would be orderNotReady
+        return await poll_order(work, order, while_=OrderStatus.READY, limit=work.tools.patience.issuance)
+    return order
+
+
+async def _look_again(work: Work, order: Order, problem: Problem, pause: timedelta) -> Order:
+    clock = work.tools.clock
+    moment = min(problem.retry_after or clock.now() + pause, clock.now() + work.tools.patience.issuance)
+    await clock.sleep_until(moment)
+    return await fetch_kept(work, order)
 
 
 async def _change_key(work: Work) -> None:
     tools = work.tools
     record = await tools.keys.generate(work.desired.key.type)
     csr = await tools.certificates.csr(await tools.keys.open(record), work.identifiers)
-    row = replace(work.order, key_id=record.id, csr=csr)
-    await tools.ledger.commit(work.claim, Step.INTENT_STORED, record, row)
-    work.order = row
+    await work.save(replace(work.order, key_id=record.id, csr=csr), Step.INTENT_STORED, record)
 
 
 async def collect(work: Work, order: Order) -> Generation:
@@ -60,36 +79,64 @@ async def collect(work: Work, order: Order) -> Generation:
             raise CaProtocolError(f"{work.order.name}: the CA's order is valid but names no certificate (§7.4)")
         issued = replace(work.order, state=OrderState.ISSUED, certificate_url=order.certificate)
         await work.save(issued, Step.CERTIFICATE_URL_STORED)
-    chain = await _download_checked(work, replace(order, certificate=work.order.certificate_url))
+    order = replace(order, certificate=work.order.certificate_url)
+    try:
+        chain = await _download_checked(work, order)
+    except CaRefused as refusal:
+        moved = await _moved(work, order) if is_gone(refusal.problem) else None
+        if moved is None:
+            raise await refused(work, refusal, Stage.FINALIZE, keep=True) from refusal
+        await work.save(replace(work.order, certificate_url=moved.certificate), Step.CERTIFICATE_URL_STORED)
+        chain = await _download_checked(work, moved)
     return await _store(work, chain)
 
 
+async def _moved(work: Work, order: Order) -> Order | None:
+    """The order with another URL of its certificate, if the CA has one; OrderLost if it has not even the order."""
+    try:
+        now = await work.tools.ca.fetch_order(order.url)
+    except CaRefused as refusal:
+        if is_gone(refusal.problem):
+            raise await lost(work, "the CA has lost the order and its certificate") from refusal
+        return None
+    return now if now.certificate and now.certificate != order.certificate else None
+
+
 async def _download_checked(work: Work, order: Order) -> Chain:
-    chain, findings = await _download(work, order)
-    if findings:
+    chain, oddity = await _download(work, order)
+    if oddity:
         # Once more at once: a CA behind several front ends may serve one odd reply.
-        chain, findings = await _download(work, order)
-    if not findings:
+        chain, oddity = await _download(work, order)
+    if chain is not None and not oddity:
         return chain
-    text = "; ".join(finding.message for finding in findings)
-    kept = await work.tools.files.quarantine(work.order, work.tools.certificates.pem(chain))
+    kept = await work.tools.files.quarantine(work.order, work.tools.certificates.pem(chain)) if chain else ""
     row = replace(work.order, state=OrderState.QUARANTINED)
-    await work.save(row, Step.CHAIN_QUARANTINED, ChainQuarantined(row.name, row.issuer, row.url or "", text))
+    event = ChainQuarantined(row.name, row.issuer, row.url or "", oddity)
+    await work.save(row, Step.CHAIN_QUARANTINED, events=[event])
+    where = f"it is kept in {kept}; " if kept else ""
     raise ChainRejected(
-        f"{row.name}: the CA's chain was not installed: {text}",
-        hint=f"it is kept in {kept}; the next run downloads it again and orders nothing new",
+        f"{row.name}: the CA's chain was not installed: {oddity}",
+        hint=f"{where}the next run downloads it again and orders nothing new",
     )
 
 
-async def _download(work: Work, order: Order) -> tuple[Chain, Sequence[Finding]]:
+async def _download(work: Work, order: Order) -> tuple[Chain | None, str]:
+    """The chain and what is odd about it; no chain where the reply held anything but certificates (R35)."""
     tools, preferred = work.tools, work.order.preferred_chain
-    with step(Step.CHAIN_DOWNLOADED):
-        chains = await tools.ca.download(order, alternates=bool(preferred))
+    try:
+        with step(Step.CHAIN_DOWNLOADED):
+            chains = await tools.ca.download(order, alternates=bool(preferred))
+    except CaProtocolError as odd:
+        return None, str(odd)
     chain, found = tools.certificates.choose(chains, preferred)
     if preferred and not found:
         tools.progress.note(f"{work.order.name}: no chain from the CA matches {preferred!r}; its default is used")
     findings = tools.certificates.check(chain, work.order.csr, work.identifiers, tools.clock.now())
-    return chain, [finding for finding in findings if finding.code != NOT_YET_VALID]
+    return chain, _what_is_odd(findings)
+
+
+def _what_is_odd(findings: Sequence[Finding]) -> str:
+    return "; ".join(finding.message for finding in findings if finding.code != NOT_YET_VALID)
 
 
 async def _store(work: Work, chain: Chain) -> Generation:
@@ -119,12 +166,11 @@ async def _store(work: Work, chain: Chain) -> Generation:
     done = replace(row, state=OrderState.DONE)
     wish = DesiredRecord(row.name, "one-shot", work.desired.to_json(), now)
     event = CertificateIssued(row.name, generation.number, row.issuer, facts.serial, facts.not_after, row.reason)
-    await tools.ledger.commit(work.claim, Step.GENERATION_STORED, done, generation, wish, events=[event])
-    work.order = done
+    await work.save(done, Step.GENERATION_STORED, generation, wish, events=[event])
     await tools.ledger.clear_scopes(_touched(work))
     return generation
 
 
 def _touched(work: Work) -> list[Scope]:
-    whole = [work.scope(kind) for kind in (ScopeKind.ISSUER, ScopeKind.ACCOUNT, ScopeKind.SET)]
+    whole = [work.scope(kind) for kind in (ScopeKind.ISSUER, ScopeKind.ACCOUNT, ScopeKind.SET, ScopeKind.ZONE)]
     return [*whole, *(work.scope(ScopeKind.IDENTIFIER, identifier) for identifier in work.identifiers)]

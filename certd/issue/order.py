@@ -2,17 +2,18 @@
 
 from dataclasses import replace
 
-from certd.issue.failures import refused
+from certd.issue.ending import abandon, deactivate, lost, one_pending
+from certd.issue.failures import is_gone, refused
+from certd.issue.invalid import failed_before
 from certd.issue.ports import Tools
-from certd.issue.proofs import withdraw_all
-from certd.issue.work import Work
+from certd.issue.work import Work, each
 from certd.model.acme import CertId, NewOrder, Order, OrderStatus
 from certd.model.desired import Desired
-from certd.model.errors import CaProtocolError, CaRefused
-from certd.model.events import OrderAbandoned, OrderPlaced
+from certd.model.errors import CaContradiction, CaProtocolError, CaRefused, TryLater
+from certd.model.events import OrderPlaced
 from certd.model.findings import Finding
 from certd.model.keys import KeyId, KeyRecord
-from certd.model.records import Claim, OrderRecord, OrderState
+from certd.model.records import Claim, Generation, OrderRecord, OrderState
 from certd.model.steps import Step, step
 from certd.plan.scopes import Stage
 
@@ -20,57 +21,48 @@ from certd.plan.scopes import Stage
 async def open_order(tools: Tools, claim: Claim, desired: Desired, finding: Finding) -> tuple[Work, Order]:
     """The order of this certificate, at the CA and in the journal.
 
-    Raises CaError; the journal then holds what the next run needs.
+    Raises CaError, the journal then has what the next run needs; OrderLost for an open order that came to nothing.
     """
     row = await tools.ledger.open_order(desired.name)
     if row is not None:
         work = Work(tools, claim, desired, row.reason, row)
-        mismatch = does_not_fit(row, tools, desired)
+        mismatch = await does_not_fit(row, tools, desired)
         if mismatch is None:
-            order = await _resume(work)
-            if order is not None:
-                return work, order
-        else:
-            await abandon(work, mismatch)
+            return work, await _resume(work)
+        await abandon(work, mismatch)
+    await _end_namesake(tools, claim, desired)
     work = await _intend(tools, claim, desired, finding)
     return work, await _place(work)
 
 
-def does_not_fit(row: OrderRecord, tools: Tools, desired: Desired) -> str | None:
+async def does_not_fit(row: OrderRecord, tools: Tools, desired: Desired) -> str | None:
     """Why an open order is not the one that is wanted now, or None: go on with it."""
-    if row.issuer != desired.issuer or row.account_id != tools.account.id:
-        return "another issuer or account is wanted now"
-    if row.set_key != desired.set_key:
-        return "other names are wanted now"
-    if row.profile != desired.profile:
-        return "another profile is wanted now"
-    if desired.csr is not None and row.csr != desired.csr:
-        return "another CSR is given now"
-    if desired.csr is None and row.key_id is None:
-        return "a key of our own is wanted now"
-    return None
+    key = None if row.key_id is None else await tools.ledger.key(row.key_id)
+    changed = {
+        "another issuer or account is wanted now": (row.issuer, row.account_id) != (desired.issuer, tools.account.id),
+        "other names are wanted now": row.set_key != desired.set_key,
+        "another profile is wanted now": row.profile != desired.profile,
+        "another CSR is given now": desired.csr is not None and row.csr != desired.csr,
+        "a key of our own is wanted now": desired.csr is None and key is None,
+        "another type of key is wanted now": desired.csr is None
+        and key is not None
+        and key.type is not desired.key.type,
+    }
+    return next((why for why, is_so in changed.items() if is_so), None)
 
 
-async def abandon(work: Work, why: str) -> None:
-    """Give up an order: no validation may stay pending at the CA, and no proof in the world (R38, invariant 5)."""
-    row = work.order
-    if row.state is OrderState.PLACED and row.url is not None:
-        try:
-            order = await work.tools.ca.fetch_order(row.url)
-            await deactivate_one(work, order)
-        except CaRefused as gone:
-            work.tools.progress.note(f"{row.name}: the abandoned order is gone at the CA already: {gone.problem}")
-    dead = replace(row, state=OrderState.DEAD, ended_because=why)
-    event = OrderAbandoned(row.name, row.issuer, row.url or "", why)
-    await work.save(dead, Step.FAILURE_STORED, event)
-    await withdraw_all(work)
-
-
-async def deactivate_one(work: Work, order: Order) -> None:
-    """Make an order unusable: one deactivated authorization is enough (RFC 8555 §7.1.6)."""
-    if order.status in {OrderStatus.PENDING, OrderStatus.READY} and order.authorizations:
-        with step(Step.AUTHORIZATION_ENDED):
-            await work.tools.ca.deactivate_authorization(order.authorizations[0])
+async def _end_namesake(tools: Tools, claim: Claim, desired: Desired) -> None:
+    """No certificate of another name may have an open order for the same names: CAs would give both the same one."""
+    row = await tools.ledger.open_order_for_set(desired.issuer, desired.set_key)
+    if row is None:
+        return
+    if row.state.is_paid:
+        raise TryLater(
+            f"{desired.name}: the certificate {row.name} has the same names, and its order is not yet over",
+            until=None,
+            hint=f"bring that one to its end first: certd issue --name {row.name} … with the same names",
+        )
+    await abandon(Work(tools, claim, desired, row.reason, row), f"the same names are wanted as {desired.name} now")
 
 
 async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding) -> Work:
@@ -94,37 +86,46 @@ async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding
         csr=csr,
         profile=desired.profile,
         preferred_chain=desired.preferred_chain,
-        replaces=_predecessor(desired, before.cert_id, before.issuer, before.set_key) if before else None,
+        replaces=await _predecessor(tools, desired, before),
         reason=finding.message,
         state=OrderState.INTENT,
         created_at=tools.clock.now(),
     )
     work = Work(tools, claim, desired, finding.message, row)
-    await tools.ledger.commit(claim, Step.INTENT_STORED, *new_keys, row)
+    await work.save(row, Step.INTENT_STORED, *new_keys)
     return work
 
 
-def _predecessor(desired: Desired, cert_id: CertId | None, issuer: str, set_key: str) -> CertId | None:
-    """RFC 9773 §5: `replaces` needs the same issuer and at least one shared identifier."""
-    shared = set(desired.set_key.split(",")) & set(set_key.split(","))
-    return cert_id if issuer == desired.issuer and shared else None
+async def _predecessor(tools: Tools, desired: Desired, before: Generation | None) -> CertId | None:
+    """RFC 9773 §5: `replaces` needs the same issuer, the same account and at least one shared identifier."""
+    if before is None or before.issuer != desired.issuer:
+        return None
+    shared = set(desired.set_key.split(",")) & set(before.set_key.split(","))
+    made_by = await tools.ledger.order(before.order_id)  # pruned after a time
+    ours = made_by is None or made_by.account_id == tools.account.id
+    return before.cert_id if shared and ours else None
 
 
 async def _place(work: Work) -> Order:
     """Send newOrder and store its URL; a kill in between may cost one more order, never a certificate."""
     order = await _new_order(work)
-    known = await work.tools.ledger.order_by_url(order.url)
-    if known is not None and known.id != work.order.id:
+    if await work.tools.ledger.order_by_url(order.url) is not None:
         # Boulder hands out a pending order again whatever the key. This one we gave up, or it is another
         # certificate's: end it for good, so that one URL stands once in the journal.
-        await deactivate_one(work, order)
+        ended = order.url
+        await each(await one_pending(work, order), lambda url: deactivate(work, url))
         order = await _new_order(work)
-        if order.url == known.url:
+        if order.url == ended:
             raise CaProtocolError(f"{work.order.name}: the CA keeps answering newOrder with an order that has ended")
+    if order.status in {OrderStatus.PROCESSING, OrderStatus.VALID}:
+        # Finalized by somebody else with this account: its certificate is for a key that we do not have.
+        raise CaProtocolError(
+            f"{work.order.name}: the CA answers newOrder with one that is {order.status.value} already: {order.url}"
+        )
     check_identifiers(work, order)
     placed = replace(work.order, state=OrderState.PLACED, url=order.url, expires_at=order.expires)
     event = OrderPlaced(work.order.name, work.order.issuer, order.url, work.reason)
-    await work.save(placed, Step.ORDER_STORED, event)
+    await work.save(placed, Step.ORDER_STORED, events=[event])
     return order
 
 
@@ -138,35 +139,40 @@ async def _new_order(work: Work) -> Order:
         raise await refused(work, refusal, Stage.ORDER) from refusal
 
 
-async def _resume(work: Work) -> Order | None:
-    """The open order at the CA; None when it is lost there, and a new one may be placed."""
+async def _resume(work: Work) -> Order:
+    """The open order as it is at the CA now; raises OrderLost when it has come to nothing."""
     row = work.order
     if row.url is None:
         return await _place(work)
+    if row.state.is_paid:
+        # Not looked at: CAs forget orders after a week, and keep certificates for their lifetime.
+        names = frozenset(work.identifiers)
+        return Order(row.url, OrderStatus.VALID, names, (), finalize="", certificate=row.certificate_url)
     try:
         order = await work.tools.ca.fetch_order(row.url)
     except CaRefused as refusal:
-        if refusal.problem.status not in {403, 404} and refusal.problem.kind != "malformed":
-            raise
-        await _lost(work, f"the CA no longer knows it: {refusal.problem.detail}")
-        return None
-    if order.status is OrderStatus.INVALID and not row.state.is_paid:
-        await _lost(work, "it became invalid while nobody looked")
-        return None
-    check_identifiers(work, order)
+        if is_gone(refusal.problem):
+            raise await lost(work, f"the CA no longer knows the order: {refusal.problem.detail}") from refusal
+        raise await refused(work, refusal, Stage.ORDER, keep=True) from refusal
+    if order.status is OrderStatus.INVALID:
+        raise await failed_before(work, order)
+    if order.status in {OrderStatus.PENDING, OrderStatus.READY}:
+        await _still_the_same(work, order)
     work.tools.progress.note(f"{row.name}: goes on with the order of {row.created_at:%Y-%m-%d %H:%M}Z")
     return order
 
 
-async def _lost(work: Work, why: str) -> None:
-    row = work.order
-    dead = replace(row, state=OrderState.DEAD, ended_because=why)
-    await work.save(dead, Step.FAILURE_STORED, OrderAbandoned(row.name, row.issuer, row.url or "", why))
-    await withdraw_all(work)
+async def _still_the_same(work: Work, order: Order) -> None:
+    """A finalized order is not looked at so closely: what it made is checked name by name."""
+    try:
+        check_identifiers(work, order)
+    except CaContradiction as why:
+        await abandon(work, str(why), await one_pending(work, order))
+        raise
 
 
 def check_identifiers(work: Work, order: Order) -> None:
     """An order with somebody else's identifiers, or one that changed them, is not ours (R19)."""
     if order.identifiers != frozenset(work.identifiers):
         names = ", ".join(sorted(map(str, order.identifiers)))
-        raise CaProtocolError(f"{work.order.name}: the CA's order is for other names ({names}): {order.url}")
+        raise CaContradiction(f"{work.order.name}: the CA's order is for other names ({names}): {order.url}")

@@ -22,7 +22,7 @@ async def publish(work: Work, wanted: Sequence[tuple[str, Publisher, Proof]]) ->
     now = work.tools.clock.now()
     rows = [
         ProofRecord(
-            id=proof_id(work.order.id, url, proof),
+            id=proof_id(work.order.id, url, publisher, proof),
             order_id=work.order.id,
             authorization_url=url,
             proof=proof,
@@ -44,9 +44,13 @@ async def publish(work: Work, wanted: Sequence[tuple[str, Publisher, Proof]]) ->
     await each(_by_publisher((publisher, proof) for _, publisher, proof in wanted), bring_out)
 
 
-def proof_id(order_id: str, authorization_url: str, proof: Proof) -> ProofId:
-    """The same proof of the same authorization has one row, however often a crash makes us journal it."""
-    text = f"{order_id}\0{authorization_url}\0{proof.type.value}\0{proof.name}\0{proof.value}"
+def proof_id(order_id: str, authorization_url: str, publisher: Publisher, proof: Proof) -> ProofId:
+    """The same proof by the same publisher has one row, however often a crash makes us journal it.
+
+    By another publisher, or by one with other options, it is another thing in the world, to be withdrawn by itself.
+    """
+    words = (order_id, authorization_url, publisher.method, publisher.options)
+    text = "\0".join((*words, proof.type.value, proof.name, proof.value))
     return ProofId(hashlib.sha256(text.encode()).hexdigest()[:32])
 
 

@@ -1,7 +1,7 @@
 """One issuance in hand: its tools, its claim, what is wanted, and the order row as last committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,8 +9,21 @@ from certd.issue.ports import Tools
 from certd.model.desired import Desired
 from certd.model.events import Event
 from certd.model.identifiers import Identifier
-from certd.model.records import Claim, OrderRecord, Scope, ScopeKind
+from certd.model.keys import KeyRecord
+from certd.model.records import (
+    Claim,
+    DesiredRecord,
+    FailureRecord,
+    Generation,
+    OrderRecord,
+    Scope,
+    ScopeKind,
+    ScopeRecord,
+)
 from certd.model.steps import Step
+
+#: What is committed together with the order's row.
+Record = DesiredRecord | FailureRecord | Generation | KeyRecord | ScopeRecord
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,8 +42,8 @@ class Work:
     reason: str
     order: OrderRecord
 
-    async def save(self, order: OrderRecord, which: Step, *events: Event) -> None:
-        await self.tools.ledger.commit(self.claim, which, order, events=events)
+    async def save(self, order: OrderRecord, which: Step, *records: Record, events: Sequence[Event] = ()) -> None:
+        await self.tools.ledger.commit(self.claim, which, *records, order, events=events)  # a key before who names it
         self.order = order
 
     @property
@@ -43,6 +56,7 @@ class Work:
             ScopeKind.ISSUER: self.desired.issuer,
             ScopeKind.ACCOUNT: self.tools.account.url,
             ScopeKind.SET: self.desired.set_key,
+            ScopeKind.ZONE: self.desired.set_key,  # which of its zones a provider failed at is not known here
         }
         key = keys.get(kind) or (identifier.base if identifier else self.desired.set_key)
         return Scope(kind, self.desired.issuer, key)
