@@ -1,4 +1,4 @@
-"""Kill a process that writes to the ledger, again and again: `python killed.py LEDGER ROUNDS SEED`.
+"""Kill a process that writes to the ledger, again and again: `python -m tests.unit.ledger.killed FOLDER ROUNDS SEED`.
 
 One interpreter forks all writers, so that a thousand kills take a minute. A writer says which commits have returned; it
 is killed after some number of them, at some instant of the next. Then everything it was told must be there.
@@ -23,6 +23,7 @@ from tests.fakes.clock import ManualClock
 from tests.unit.ledger.samples import GROUND, PLACED, order, placed, proof
 
 AT_ONCE = 8
+ROUNDS_A_LEDGER = 25  # looking through a large one takes longer than killing
 
 
 async def write(path: Path, names: str, told: int) -> None:
@@ -87,15 +88,17 @@ async def _reopen(path: Path) -> None:
         pass
 
 
-def main(path: Path, rounds: int, seed: int) -> None:
-    rng = random.Random(seed)
-    told: list[str] = []
-    for number in range(rounds):
-        told += kill_one(path, str(number), rng.randrange(1, 25), rng.random() * 0.003)
-        if number % 4 == 3:  # and sometimes the log of several killed writers is recovered at once
-            check(path, told)
-    check(path, told)
-    sys.stdout.write(f"{rounds} killed, {len(told)} commits kept\n")
+def main(folder: Path, rounds: int, seed: int) -> None:
+    rng, kept = random.Random(seed), 0
+    for first in range(0, rounds, ROUNDS_A_LEDGER):
+        path, told = folder / f"{first}.sqlite", list[str]()
+        for number in range(first, min(first + ROUNDS_A_LEDGER, rounds)):
+            told += kill_one(path, str(number), rng.randrange(1, 25), rng.random() * 0.003)
+            if number % 4 == 3:  # and sometimes the log of several killed writers is recovered at once
+                check(path, told)
+        check(path, told)
+        kept += len(told)
+    sys.stdout.write(f"{rounds} killed, {kept} commits kept\n")
 
 
 if __name__ == "__main__":

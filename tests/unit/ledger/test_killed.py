@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[3]
     ("rounds", "seed"), [(25, 1), pytest.param(1000, 2, marks=[pytest.mark.long, pytest.mark.timeout(900)])]
 )
 def test_a_killed_writer_loses_nothing_and_leaves_the_ledger_whole(tmp_path: Path, rounds: int, seed: int) -> None:
-    argv = [sys.executable, "-m", "tests.unit.ledger.killed", str(tmp_path / "ledger.sqlite"), str(rounds), str(seed)]
+    argv = [sys.executable, "-m", "tests.unit.ledger.killed", str(tmp_path), str(rounds), str(seed)]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=850, check=False)
     assert done.returncode == 0, done.stderr
