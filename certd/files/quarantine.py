@@ -10,6 +10,7 @@ from certd.files.faults import told
 from certd.files.writing import make_directory, opened, sweep, swept_on_error, write_new
 from certd.model.errors import StorageError
 from certd.model.identifiers import CertName, file_name
+from certd.model.steps import Step, step
 
 QUARANTINE = "quarantine"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -24,23 +25,29 @@ def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) ->
         with opened(QUARANTINE, at=top, follow=False) as all_names:
             make_directory(component, at=all_names, access=PRIVATE)
             with opened(component, at=all_names, follow=False) as directory:
-                staged = f".{target}.new"
+                staged = _staged(target)
                 sweep(staged, at=directory)
                 with swept_on_error(staged, at=directory):
                     write_new(staged, chain_pem.encode("utf-8"), at=directory, access=PRIVATE, mode=0o600)
-                    os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
-                os.fsync(directory)
+                    with step(Step.CHAIN_KEPT):
+                        os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
+                        os.fsync(directory)
     return path
 
 
 def forget_odd_chain(root: Path, name: CertName, order_id: str) -> None:
-    """Delete what `keep_odd_chain` wrote; fine if it wrote nothing. Raises StorageError."""
+    """Delete what `keep_odd_chain` wrote, or died writing; fine if it wrote nothing. Raises StorageError."""
     directory = root / QUARANTINE / file_name(name)
     with told(directory, "remove an odd chain"), suppress(FileNotFoundError), opened(directory) as opened_directory:
-        sweep(_file_of(order_id), at=opened_directory)
+        for name in (_file_of(order_id), _staged(_file_of(order_id))):
+            sweep(name, at=opened_directory)
 
 
 def _file_of(order_id: str) -> str:
     if not _LABEL.fullmatch(order_id):
         raise StorageError(f"{order_id[:40]!r} cannot name a file")
     return f"{order_id}.pem"
+
+
+def _staged(target: str) -> str:
+    return f".{target}.new"

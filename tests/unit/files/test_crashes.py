@@ -13,6 +13,7 @@ import pytest
 from certd.files.export import export
 from certd.files.generations import write_generation
 from certd.files.live import live_number, switch_live
+from certd.files.quarantine import forget_odd_chain, keep_odd_chain
 from certd.model.errors import StorageError
 from certd.model.steps import Step, set_trap
 from tests.unit.files.samples import NAME, contents, expected, install, pems
@@ -86,6 +87,23 @@ def test_a_kill_at_each_step_is_mended_by_the_same_again(tmp_path: Path, step: S
     assert_whole(tmp_path)
     bring_up(tmp_path, 2)
     assert_finished(tmp_path, 2)
+
+
+def test_what_a_death_left_of_an_odd_chain_goes_with_its_order(tmp_path: Path) -> None:
+    """The next download is good, mostly, so nobody writes that file again."""
+
+    def trap(which: Step, at: str) -> None:
+        if (which, at) == (Step.CHAIN_KEPT, "before"):
+            os.link(tmp_path / "quarantine/example.org/.0a1b.pem.new", tmp_path / "kept")
+
+    set_trap(trap)
+    try:
+        path = keep_odd_chain(tmp_path, NAME, "0a1b", "odd\n")
+    finally:
+        set_trap(None)
+    (tmp_path / "kept").rename(path.with_name(".0a1b.pem.new"))
+    forget_odd_chain(tmp_path, NAME, "0a1b")
+    assert list(path.parent.iterdir()) == []
 
 
 def failing(call: str, which: int, code: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
