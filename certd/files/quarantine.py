@@ -39,8 +39,8 @@ def forget_odd_chain(root: Path, name: CertName, order_id: str) -> None:
     """Delete what `keep_odd_chain` wrote, or died writing; fine if it wrote nothing. Raises StorageError."""
     directory = root / QUARANTINE / file_name(name)
     with told(directory, "remove an odd chain"), suppress(FileNotFoundError), opened(directory) as opened_directory:
-        for name in (_file_of(order_id), _staged(_file_of(order_id))):
-            sweep(name, at=opened_directory)
+        for file in (_file_of(order_id), _staged(_file_of(order_id))):
+            sweep(file, at=opened_directory)
 
 
 def _file_of(order_id: str) -> str:
