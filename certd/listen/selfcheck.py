@@ -6,6 +6,7 @@ would make certd a tool for whoever controls the DNS (SE7), and fails behind NAT
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -30,8 +31,9 @@ async def check_http_01(address: BoundAddress, proof: Proof, own: OwnConnection,
     try:
         async with deadline(clock, LIMIT):
             reply = await _ask(address, proof, own)
-    except (OSError, TimeoutError) as why:
-        raise ListenError(f"{proof.identifier}: our own listener at {address} does not answer: {why}") from why
+    except OSError as why:  # TimeoutError is one
+        words = os.strerror(why.errno).lower() if why.errno else str(why)
+        raise ListenError(f"{proof.identifier}: our own listener at {address} does not answer: {words}") from why
     head, _, body = reply.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200 ") or body != proof.value.encode("ascii"):
         raise ListenError(
@@ -45,12 +47,16 @@ async def _ask(address: BoundAddress, proof: Proof, own: OwnConnection) -> bytes
     with await _connect(address) as asking:
         name = asking.getsockname()
         with own((name[0], name[1])):
-            request = f"GET {PREFIX}{proof.name} HTTP/1.1\r\nHost: {proof.identifier}\r\nConnection: close\r\n\r\n"
-            await loop.sock_sendall(asking, request.encode("ascii"))
+            await loop.sock_sendall(asking, _request(proof))
             reply = bytearray()
             while len(reply) < _LONGEST_REPLY and (more := await loop.sock_recv(asking, _LONGEST_REPLY)):
                 reply += more
             return bytes(reply)
+
+
+def _request(proof: Proof) -> bytes:
+    host = f"[{proof.identifier}]" if ":" in proof.identifier.value else proof.identifier.value  # RFC 3986 §3.2.2
+    return f"GET {PREFIX}{proof.name} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii")
 
 
 async def _connect(address: BoundAddress) -> socket.socket:

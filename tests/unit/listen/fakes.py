@@ -71,6 +71,12 @@ async def converse(address: BoundAddress, data: bytes, *, source: str = "127.0.0
         writer.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others run until it holds; the test's own time limit ends it."""
+    while not holds():  # noqa: ASYNC110 - what is waited for sets no event
+        await asyncio.sleep(0)
+
+
 def least_cpu_seconds(act: Callable[[], object], times: int = 20) -> float:
     """What *act* costs this thread at best: neither other programs nor a pause of the machine count."""
 
