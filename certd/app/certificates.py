@@ -7,10 +7,20 @@ from certd.ca.cert_id import cert_id
 from certd.issue.ports import LeafFacts
 from certd.keys import certificates, chain, csr
 from certd.model.acme import Chain, Chains
+from certd.model.desired import Desired
 from certd.model.errors import ChainRejected
 from certd.model.findings import Finding
 from certd.model.identifiers import Identifier
 from certd.model.keys import SigningKey
+from certd.model.records import Generation
+
+
+def is_for_another_key(desired: Desired, generation: Generation | None) -> bool:
+    """Whether the given CSR is for another key than the certificate that is there; false where none is given."""
+    if desired.csr is None or generation is None or not generation.csr_given:
+        return False
+    leaf = certificates.chain_from_pem(generation.chain).leaf
+    return csr.public_der(desired.csr) != certificates.parse_leaf(leaf).public_der
 
 
 class X509:

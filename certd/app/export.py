@@ -4,9 +4,8 @@ import asyncio
 from pathlib import Path
 
 from certd.app.house import House
-from certd.app.request import OutOptions
 from certd.files import export
-from certd.files.access import Access, parse_access
+from certd.files.access import Access
 from certd.files.generations import write_generation
 from certd.files.live import switch_live
 from certd.files.pems import Pems, pems_of
@@ -41,22 +40,17 @@ class StateFiles:
         switch_live(self._root, generation.name, generation.number)
 
 
-def out_access(out: OutOptions) -> Access:
-    """Raises ConfigError: no such user or group, a mode that would lay the key bare."""
-    return parse_access(out.owner, out.group, out.mode)
+def check_out(directory: Path | None, access: Access) -> None:
+    """Find out before the CA is asked whether copying will work. Raises StorageError."""
+    if directory is not None:
+        export.check_export(directory, access)
 
 
-def check_out(out: OutOptions) -> None:
-    """Find out before the CA is asked whether copying will work. Raises ConfigError, StorageError."""
-    access = out_access(out)
-    if out.directory is not None:
-        export.check_export(out.directory, access)
-
-
-async def copy_out(out: OutOptions, files: StateFiles, generation: Generation) -> Path | None:
-    """Bring the copies up to date; where they are, None without `--out`. Raises StorageError."""
-    if out.directory is None:
-        return None
+async def copy_out(
+    directory: Path | None, access: Access, files: StateFiles, generation: Generation
+) -> tuple[str, ...]:
+    """Bring the copies up to date, if there shall be any; the names of those that were written. Raises StorageError."""
+    if directory is None:
+        return ()
     pems = await files.pems(generation)
-    await asyncio.to_thread(export.export, out.directory, pems, out_access(out))
-    return out.directory
+    return await asyncio.to_thread(export.export, directory, pems, access)

@@ -15,7 +15,8 @@ from certd.issue.ports import Progress, Publisher
 from certd.listen.addresses import parse_address
 from certd.listen.listeners import Listeners, open_listeners
 from certd.model.acme import ChallengeType
-from certd.model.errors import ConfigError
+from certd.model.errors import ConfigError, ListenError
+from certd.model.mistakes import Checks
 
 if TYPE_CHECKING:
     from certd.app.dns_provider import ChosenProvider
@@ -29,9 +30,8 @@ class Methods:
     listeners: Listeners | None
 
 
-def choose_provider(options: ChallengeOptions) -> "ChosenProvider | None":
+def choose_provider(options: ChallengeOptions, settings: DnsSettings) -> "ChosenProvider | None":
     """The provider that `--dns` names, None without one. Raises ConfigError with every mistake in its options."""
-    settings = dns_settings(options)
     if not options.dns:
         if options.dns_options:
             raise ConfigError("--dns-option without --dns PROVIDER", hint="certd providers list")
@@ -42,10 +42,11 @@ def choose_provider(options: ChallengeOptions) -> "ChosenProvider | None":
 
 
 def check_methods(options: ChallengeOptions) -> None:
-    """Find every mistake that needs no network and no port. Raises ConfigError."""
-    choose_provider(options)
-    parse_address(options.http_address)
-    parse_address(options.tls_address)
+    """Find every mistake about DNS that needs no network. Raises ConfigError."""
+    checks = Checks()
+    settings = checks.of(dns_settings, options)
+    checks.of(choose_provider, options, settings or DnsSettings())
+    checks.verdict()
 
 
 def dns_settings(options: ChallengeOptions) -> DnsSettings:
@@ -66,9 +67,12 @@ async def open_methods(
 ) -> Methods:
     """Bind the ports, choose the provider; all that is opened is closed with *stack*.
 
-    Raises ConfigError, ListenError (with who holds the port, and ways around it).
+    Raises ConfigError, ListenError (a webroot that is not there; who holds the port, and ways around it).
     """
-    provider = choose_provider(options)
+    settings = dns_settings(options)
+    provider = choose_provider(options, settings)
+    if ChallengeType.HTTP_01 in allowed and options.webroot is not None:
+        check_webroot(options.webroot)
     listeners = await _listeners(options, allowed, house, stack)
     current: dict[ChallengeType, Publisher] = {}
     for type_ in allowed:
@@ -79,8 +83,17 @@ async def open_methods(
             current[type_] = WebrootPublisher(options.webroot.absolute())
         else:
             current[type_] = ListenerPublisher(type_, house.ledger.live_proofs, house.clock, listeners)
-    table = PublisherTable(current, reopener(dns_settings(options), house, stack, progress))
+    table = PublisherTable(current, reopener(settings, house, stack, progress))
     return Methods(table, listeners)
+
+
+def check_webroot(directory: Path) -> None:
+    """Before an order is placed: whether there is anything to publish in. Raises ListenError."""
+    if not directory.is_dir():
+        raise ListenError(
+            f"{directory}: cannot publish http-01 answers: there is no such directory",
+            hint="--webroot wants the directory that the server for port 80 publishes",
+        )
 
 
 def reopen_only(house: House, stack: AsyncExitStack, progress: Progress) -> PublisherTable:

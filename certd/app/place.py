@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from certd.model.errors import StorageError
 from certd.model.identifiers import CertName, file_name
 
 
@@ -15,6 +16,16 @@ class Place:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger.sqlite"
+
+    def has_ledger(self) -> bool:
+        """Whether this is a state directory of certd's already. Raises StorageError where nobody may look."""
+        try:
+            return self.ledger.exists()
+        except OSError as error:
+            raise StorageError(
+                f"{self.root}: cannot look at the state directory: {(error.strerror or str(error)).lower()}",
+                hint="run certd as the user that owns it, or give another --state-dir",
+            ) from error
 
     @property
     def dev_ca(self) -> Path:

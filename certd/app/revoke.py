@@ -1,5 +1,6 @@
 """`certd revoke NAME|FILE`: by the account that ordered it, or by the certificate's own key (RFC 8555 §7.6)."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from certd.app.dev import reachable
 from certd.app.house import House, open_house
 from certd.app.issuers import Issuer, parse_server, title_of
+from certd.app.place import Place
 from certd.keys.certificates import chain_from_pem, load_certificate, parse_leaf
 from certd.model.acme import AccountStatus, RevocationReason
 from certd.model.errors import CertdError, ConfigError
@@ -60,6 +62,8 @@ async def revoke(request: RevokeRequest) -> RevokeResult:
     Raises ConfigError (no such certificate; no account and no key to sign with), CaError, StorageError.
     """
     in_file = _read_leaf(Path(request.what))
+    if in_file is None and not Place(request.state_dir).has_ledger():
+        raise _unknown(request, ())
     key_data = _read(request.key) if request.key is not None else None
     async with AsyncExitStack() as stack:
         house = await stack.enter_async_context(open_house(request.state_dir, wait=request.wait))
@@ -89,9 +93,12 @@ async def _find(request: RevokeRequest, house: House, in_file: bytes | None) -> 
         return _Target(chain_from_pem(found.chain).leaf, found)
     if in_file is not None:
         return _Target(in_file, await house.ledger.generation_by_fingerprint(parse_leaf(in_file).fingerprint))
-    names = await house.ledger.names()
+    raise _unknown(request, await house.ledger.names())
+
+
+def _unknown(request: RevokeRequest, names: Sequence[CertName]) -> ConfigError:
     known = f" (there are: {', '.join(names)})" if names else ""
-    raise ConfigError(
+    return ConfigError(
         f"{request.what}: neither the name of a certificate in {request.state_dir}{known} nor a file",
         hint="give a name as in certd issue --name, or the file with the certificate",
     )

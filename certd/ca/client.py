@@ -121,6 +121,10 @@ class AcmeClient:
         """§7.1.1."""
         return await self._talk.endpoints.directory()
 
+    async def meet(self) -> None:
+        """Have a nonce at hand, and with its reply the CA's time; costs nothing, as the next request needs one."""
+        await self._talk.exchange.meet()
+
     # Accounts (§7.3)
 
     async def register(
@@ -316,7 +320,10 @@ class AcmeClient:
             offered = (await self._talk.endpoints.newest()).profiles or {}
             if wanted.profile not in offered:
                 names = ", ".join(sorted(offered)) or "none"
-                raise ConfigError(f"profile {clean(wanted.profile, 64)!r}: {self._talk.what} offers {names}")
+                raise ConfigError(
+                    f"profile {clean(wanted.profile, 64)!r}: {self._talk.what} offers {names}",
+                    hint="--profile takes one of these; without it the CA chooses",
+                )
         if (wanted.not_before or wanted.not_after) and not self._quirks.takes_validity:
             raise ConfigError(f"{self._talk.what}: this CA takes no dates of validity in an order")
 

@@ -83,6 +83,11 @@ class Exchange:
         signer = signer or self.signer
         return await self._post(kind, url, payload, signer, signer.by_key)
 
+    async def meet(self) -> None:
+        """Ask newNonce unless a nonce is at hand; it is kept for the next request. Raises CaError."""
+        async with self._deadline(Kind.NEW_NONCE):
+            self._nonces.put(await self._nonces.take())
+
     def retry_after(self, reply: Reply) -> datetime | None:
         """The CA's own moment for asking again, on our clock."""
         value = reply.header("Retry-After")

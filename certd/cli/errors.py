@@ -15,11 +15,11 @@ from datetime import datetime
 import click
 
 from certd.cli.terminal import paint, print_json, say
-from certd.cli.words import in_words, moment
 from certd.model.clock import SystemClock
 from certd.model.errors import CaRefused, CertdError, ChallengeFailed, Mistakes, TryLater
 from certd.model.identifiers import Identifier
 from certd.model.problems import Problem, Reaction
+from certd.model.words import in_words, moment
 
 
 class Interrupted(Exception):
@@ -146,7 +146,7 @@ def _problem(identifier: Identifier | None, problem: Problem) -> dict[str, objec
 
 
 def _usage_text(error: click.ClickException) -> tuple[str, str]:
-    """click's sentence as ours: lower case, no final dot, one suggestion."""
+    """What click says, as we do: lower case, no final dot, one suggestion."""
     message = error.format_message()
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context is not None else ""

@@ -51,29 +51,34 @@ BY_REACTION: Mapping[Reaction, int] = {
 
 def run(group: click.Command, arguments: list[str]) -> int:
     """Run *group* with *arguments*, print its error if there is one, and return the exit status."""
-    wants_json = "--json" in arguments
     try:
         outcome = group.main(arguments, prog_name="certd", standalone_mode=False)
-    except click.exceptions.Abort:
-        show_interrupted(Interrupted(BROKEN_OFF, "broken off"), wants_json=wants_json)
-        return BROKEN_OFF
-    except click.ClickException as error:
-        show_usage(error, USAGE, wants_json=wants_json)
-        return USAGE
-    except errors.CertdError as error:
-        status = exit_status(error)
-        show_error(error, status, wants_json=wants_json)
-        return status
-    except Interrupted as interrupted:
-        show_interrupted(interrupted, wants_json=wants_json)
-        return interrupted.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as bug:  # noqa: BLE001 - the edge of the program: whoever asked for JSON gets JSON
-        show_bug(bug, FAILED, wants_json=wants_json)
-        return FAILED
+    except Exception as failure:  # noqa: BLE001 - the edge of the program: whoever asked for JSON gets JSON
+        return _end(failure, wants_json="--json" in arguments)
     return outcome if isinstance(outcome, int) else DONE
+
+
+def _end(failure: Exception, *, wants_json: bool) -> int:
+    match failure:
+        case errors.CertdError():
+            status = exit_status(failure)
+            show_error(failure, status, wants_json=wants_json)
+        case click.ClickException():
+            status = USAGE
+            show_usage(failure, status, wants_json=wants_json)
+        case Interrupted():
+            status = failure.status
+            show_interrupted(failure, wants_json=wants_json)
+        case click.exceptions.Abort():
+            status = BROKEN_OFF
+            show_interrupted(Interrupted(status, "broken off"), wants_json=wants_json)
+        case _:
+            status = FAILED
+            show_bug(failure, status, wants_json=wants_json)
+    return status
 
 
 def exit_status(error: errors.CertdError) -> int:

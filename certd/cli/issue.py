@@ -123,7 +123,10 @@ SECTIONS = {
 @click.option("--out-owner", default="", metavar="USER", help="Owner of the copies.")
 @click.option("--out-group", default="", metavar="GROUP", help="Group of the copies; it may read them.")
 @click.option(
-    "--out-mode", default="", metavar="MODE", help="Mode of the copied key.  [default: 0600, or 0640 if a group is given]"
+    "--out-mode",
+    default="",
+    metavar="MODE",
+    help="Mode of the copied key.  [default: 0600, or 0640 if a group is given]",
 )
 @click.option("--reload", default="", metavar="COMMAND", help="Run this once a new certificate is in place; no shell.")
 @click.option("--force", is_flag=True, help="Issue although nothing is due. Counts against the CA's limits.")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from certd.app.result import CHECKED, ISSUED, UP_TO_DATE, IssueResult, paths_of
 from certd.cli.terminal import print_json, say
-from certd.cli.words import in_words, moment
 from certd.model.records import Generation, Renewal
+from certd.model.words import in_words, moment
 
 #: What people put into a server's configuration; cert.pem and chain.pem lie beside.
 _SHOWN = ("fullchain", "privkey", "bundle")

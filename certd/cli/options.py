@@ -17,7 +17,7 @@ class Absolute(click.Path):
     """A path that still means the same in another directory: in a server's configuration, or at the next run."""
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return Path(super().convert(value, param, ctx)).absolute()
+        return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
 
 
 def _a_day_at_most(_context: click.Context, _parameter: click.Parameter, seconds: float) -> float:

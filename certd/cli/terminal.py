@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-_PLAIN = str.maketrans({"✓": "ok", "✗": "FAIL", "→": "->", "…": "...", "–": "-", "§": "section "})
+_PLAIN = str.maketrans({"✓": "ok", "✗": "FAIL", "→": "->", "…": "...", "\N{EN DASH}": "-", "§": "section "})
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -1,7 +1,7 @@
 """What certd refuses to ask of a CA that the world trusts: names that no such CA may certify. Pure.
 
-A request for one of them is a mistake or a test that was pointed at the wrong CA, and costs the account's standing there
-(reliability 6.3). CAs of one's own, staging CAs and the embedded one may be asked for anything.
+A request for one of them is a mistake, or a test pointed at the wrong CA, and is held against the account there.
+CAs of one's own, staging CAs and the embedded one may be asked for anything.
 """
 
 import ipaddress

@@ -1,0 +1,75 @@
+"""What a person can do about a validation that failed, by what the CA said of it and by what this host knows of itself.
+
+Only advice: nothing is decided by it. The CA's text is looked at for one thing, the address that it asked, which
+Boulder, Pebble and devca put first.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+
+from certd.model.acme import ChallengeType
+from certd.model.errors import ChallengeFailed
+from certd.model.identifiers import Identifier
+from certd.model.problems import Problem
+
+_ASKED = re.compile(r"\[?([0-9A-Fa-f:.]+)\]?: ", re.ASCII)
+_MOST_ADDRESSES = 4
+
+_OTHER_SERVER = {
+    ChallengeType.HTTP_01: "another server answered in certd's place: if it is this host's, see --webroot and "
+    "--http-address",
+    ChallengeType.TLS_ALPN_01: "another server answered in certd's place: see --tls-address, or --challenge http-01",
+    ChallengeType.DNS_01: "the CA sees other records than certd wrote: are all name servers of the zone up to date?",
+}
+_NO_CONNECTION = {
+    ChallengeType.HTTP_01: "CAs come to port 80 of each name: is it open to them, and does it lead to this host?",
+    ChallengeType.TLS_ALPN_01: "CAs come to port 443 of each name: is it open to them, and does it lead to this host?",
+    ChallengeType.DNS_01: "CAs ask the zone's name servers: can all of them be reached from the Internet?",
+}
+_NO_NAME = "each name needs an A or AAAA record that leads to this host"
+
+_ADVICE: Mapping[str, Mapping[ChallengeType, str]] = {
+    "unauthorized": _OTHER_SERVER,
+    "incorrectResponse": _OTHER_SERVER,
+    "connection": _NO_CONNECTION,
+    "tls": {ChallengeType.TLS_ALPN_01: _NO_CONNECTION[ChallengeType.TLS_ALPN_01]},
+    "dns": {
+        ChallengeType.HTTP_01: _NO_NAME,
+        ChallengeType.TLS_ALPN_01: _NO_NAME,
+        ChallengeType.DNS_01: "is the zone delegated, and signed correctly if it is signed?",
+    },
+    "caa": dict.fromkeys(ChallengeType, "a CAA record of the name, or of a domain above it, names other CAs"),
+}
+
+
+def with_advice(
+    failure: ChallengeFailed, types: Mapping[Identifier, ChallengeType], own: Sequence[str]
+) -> ChallengeFailed:
+    """*failure* with a line for each name whose CA asked somebody else, and a hint. *own*: this host's addresses."""
+    lines: list[str] = []
+    elsewhere = {str(identifier): text for identifier, p in failure.failed if (text := asked_elsewhere(p, own))}
+    for line in str(failure).split("\n"):
+        lines.append(line)
+        name = line.partition(": ")[0]
+        if text := elsewhere.pop(name, ""):
+            lines.append(f"  {text}")
+    hints = (_ADVICE.get(p.kind, {}).get(types[i], "") for i, p in failure.failed if i in types)
+    hint = "\n".join(filter(None, dict.fromkeys([*hints, failure.hint])))
+    return ChallengeFailed("\n".join(lines), failed=failure.failed, hint=hint)
+
+
+def asked_elsewhere(problem: Problem, own: Sequence[str]) -> str:
+    """Whether the address that the CA asked is none of ours, as far as its text tells; empty for no."""
+    found = _ASKED.match(problem.detail)
+    try:
+        asked = ip_address(found[1]) if found else None
+    except ValueError:
+        asked = None
+    if asked is None or asked.is_loopback or not own or str(asked) in own:
+        return ""
+    more = ", …" if len(own) > _MOST_ADDRESSES else ""
+    return (
+        f"the CA asked {asked}, which is none of this host's addresses ({', '.join(own[:_MOST_ADDRESSES])}{more}): "
+        "is there a NAT or proxy in front?"
+    )
