@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
-from certd.account.ports import AccountWish, Conversation, Tools
-from certd.account.rollover import finish_rollover
-from certd.model.acme import AccountStatus, AccountUrl, Directory
+from certd.account.ports import AccountWish, Tools
+from certd.account.rollover import find_by_key, finish_rollover
+from certd.model.acme import Account, AccountStatus, AccountUrl, Directory
 from certd.model.errors import CaRefused, ConfigError, PolicyRefused
-from certd.model.events import AccountRegistered
+from certd.model.events import AccountChanged, AccountRegistered
 from certd.model.keys import KeyRecord
+from certd.model.problems import Reaction
 from certd.model.records import AccountRecord
 from certd.model.steps import Step, step
+
+ENDED = frozenset({AccountStatus.DEACTIVATED, AccountStatus.REVOKED})
 
 
 async def ensure_account(tools: Tools, wish: AccountWish) -> AccountRecord:
@@ -20,16 +23,12 @@ async def ensure_account(tools: Tools, wish: AccountWish) -> AccountRecord:
     row = await find_row(tools, wish)
     if row is None:
         return await register_new(tools, wish)
-    if row.status is not AccountStatus.VALID:
-        raise PolicyRefused(
-            f"{row.url}: this account is {row.status.value}",
-            hint="certd account register makes another one; CAA records that name this account must change then",
-        )
-    if row.next_key_id is not None:
-        return await finish_rollover(tools, row)
+    _check_status(row)
+    row = await _with_one_key(tools, row)
     if row.url:
         return row
-    return await _register(tools, wish, row, await tools.ledger.key(row.key_id))
+    # newAccount may have been received, and an account that exists is asked neither for terms nor for a binding again.
+    return await _find_or_register(tools, wish, row)
 
 
 async def register_new(tools: Tools, wish: AccountWish) -> AccountRecord:
@@ -56,23 +55,33 @@ async def find_row(tools: Tools, wish: AccountWish) -> AccountRecord | None:
 async def register_again(tools: Tools, wish: AccountWish, row: AccountRecord) -> AccountRecord:
     """The CA says that *row*'s account does not exist: look it up by its key, then register once (R26).
 
-    Raises PolicyRefused for a pinned account.
+    Raises PolicyRefused for a pinned account, and for one that has ended.
     """
     if wish.pinned is not None:
         raise PolicyRefused(
             f"{wish.pinned}: the CA does not know this account any more, and it is pinned",
             hint="take the pin away to register a new account; CAA records that name this account must change then",
         )
-    key = await tools.ledger.key(row.key_id)
-    async with tools.converse(await tools.keys.open(key), None) as ca:
-        try:
-            found = await ca.find_account()
-        except CaRefused as refusal:
-            if refusal.problem.kind != "accountDoesNotExist":
-                raise
-        else:
-            return await _store(tools, row, found.url, found.contact or row.contact)
-    return await _register(tools, wish, replace(row, url=AccountUrl("")), key)
+    return await _find_or_register(tools, wish, row)
+
+
+async def _with_one_key(tools: Tools, row: AccountRecord) -> AccountRecord:
+    """*row* after a rollover that a crash cut short; as it is when the CA knows neither key, which is for repair."""
+    try:
+        return await finish_rollover(tools, row)
+    except CaRefused as refusal:
+        if refusal.problem.reaction is not Reaction.REPAIR:
+            raise
+        return row
+
+
+async def _find_or_register(tools: Tools, wish: AccountWish, row: AccountRecord) -> AccountRecord:
+    for key_id in (row.next_key_id, row.key_id):
+        found = None if key_id is None else await find_by_key(tools, key_id)
+        if key_id is not None and found is not None:
+            return await _store(tools, replace(row, key_id=key_id, next_key_id=None), found)
+    row = replace(row, url=AccountUrl(""), next_key_id=None)
+    return await _register(tools, wish, row, await tools.ledger.key(row.key_id))
 
 
 async def _register(tools: Tools, wish: AccountWish, row: AccountRecord | None, key: KeyRecord) -> AccountRecord:
@@ -80,23 +89,30 @@ async def _register(tools: Tools, wish: AccountWish, row: AccountRecord | None, 
         check_terms(await ca.directory(), wish)
         row = row or _new_row(tools, wish, key)
         await tools.ledger.commit(None, Step.ACCOUNT_KEY_STORED, key, row)
-        account_url, contact = await _new_account(ca, wish)
-        return await _store(tools, row, account_url, contact)
+        # A lost reply costs nothing: the same key finds the same account again (RFC 8555 §7.3).
+        with step(Step.ACCOUNT_SENT):
+            made = await ca.register(contact=wish.contact, terms_agreed=wish.terms_agreed, external=wish.external)
+        return await _store(tools, row, made)
 
 
-async def _new_account(ca: Conversation, wish: AccountWish) -> tuple[AccountUrl, tuple[str, ...]]:
-    # A lost reply costs nothing: the same key finds the same account again (RFC 8555 §7.3).
-    with step(Step.ACCOUNT_SENT):
-        account = await ca.register(contact=wish.contact, terms_agreed=wish.terms_agreed, external=wish.external)
-    if account.status is not AccountStatus.VALID:
-        raise PolicyRefused(f"{account.url}: the CA says that this account is {account.status.value}")
-    return account.url, account.contact or wish.contact
-
-
-async def _store(tools: Tools, row: AccountRecord, url: AccountUrl, contact: tuple[str, ...]) -> AccountRecord:
-    stored = replace(row, url=url, status=AccountStatus.VALID, contact=contact)
-    await tools.ledger.commit(None, Step.ACCOUNT_STORED, stored, events=[AccountRegistered(row.issuer, url)])
+async def _store(tools: Tools, row: AccountRecord, found: Account) -> AccountRecord:
+    """Raises PolicyRefused, once that is stored, for an account that has ended (R30)."""
+    # A status that the RFC does not have decides nothing: what the account may do, the next request says.
+    status = found.status if found.status in ENDED else AccountStatus.VALID
+    stored = replace(row, url=found.url, status=status, contact=found.contact or row.contact)
+    ended = AccountChanged(row.issuer, found.url, status.value) if status in ENDED else None
+    event = ended or AccountRegistered(row.issuer, found.url)
+    await tools.ledger.commit(None, Step.ACCOUNT_STORED, stored, events=[event])
+    _check_status(stored)
     return stored
+
+
+def _check_status(row: AccountRecord) -> None:
+    if row.status is not AccountStatus.VALID:
+        raise PolicyRefused(
+            f"{row.url}: this account is {row.status.value}",
+            hint="certd account register makes another one; CAA records that name this account must change then",
+        )
 
 
 def _new_row(tools: Tools, wish: AccountWish, key: KeyRecord) -> AccountRecord:

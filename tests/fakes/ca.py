@@ -128,6 +128,7 @@ class FakeCa:
         self.validation_looks = 0
         self.issuance_looks = 0
         self.terms = self.wants_eab = self.has_ari = False
+        self.hides_ended_accounts = False  # as Boulder does: unauthorized, instead of the account with its status
         self.begins = timedelta(hours=-1)  # notBefore, from now
         self.window: tuple[datetime, datetime] | None = None
         self.root = pki.make_issuer("Fake Root")
@@ -319,7 +320,10 @@ class Session:
         return found
 
     def _by_key(self) -> KnownAccount | None:
-        return next((a for a in self.ca.accounts.values() if a.key == self.key), None)
+        known = next((a for a in self.ca.accounts.values() if a.key == self.key), None)
+        if known is not None and known.status is not AccountStatus.VALID and self.ca.hides_ended_accounts:
+            raise refusal("unauthorized", f"account is {known.status.value}", 403)
+        return known
 
     def _own(self) -> KnownAccount:
         known = self.ca.accounts.get(self.account_url or AccountUrl(""))
