@@ -1,16 +1,16 @@
 """SQLite on a thread of its own: jobs in, group commits out.
 
 WAL and `synchronous=FULL`: what was committed survives a power cut. All jobs that wait while one transaction is being
-synced share the next one, each behind a savepoint, so that one lost claim does not undo its neighbours. A future is
-resolved after the COMMIT that made its job true, never before.
+synced share the next one, each behind a savepoint, so that one lost claim does not undo its neighbours. Who waits is
+told after the COMMIT that made the job true, never before, and all of a batch by one word to the loop.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ MOST_JOBS_IN_A_COMMIT = 256
 class _Waiting:
     job: Job
     writes: bool
-    done: "Future[Any]"
+    done: "asyncio.Future[Any]"  # the loop's: the ledger's thread does not touch it
 
 
 class Engine:
@@ -40,12 +40,13 @@ class Engine:
 
     async def start(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file and run *prepare* (schema, epoch) as the first transaction; raises StorageError."""
-        self._thread = threading.Thread(target=self._serve, name="ledger", daemon=True)
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._serve, args=(loop,), name="ledger", daemon=True)
         self._thread.start()
         return await self.write(prepare)
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *job* in a transaction and return once that is on the disk.
+        """Run *job* in a transaction and return once that is on the disk. It gives back values, never a cursor.
 
         Raises StorageError, sqlite3.IntegrityError, and what *job* raises; nothing of it was written then. A cancelled
         caller's job is run all the same: what was about to be remembered (the URL of an order!) is worth it.
@@ -73,25 +74,26 @@ class Engine:
     async def _submit(self, job: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
         if self._thread is None:
             raise StorageError(f"{self._path}: the ledger is closed")
-        waiting = _Waiting(job, writes, Future())
-        waiting.done.set_running_or_notify_cancel()  # from here on it cannot be taken back
-        self._jobs.put(waiting)
-        result: T = await asyncio.wrap_future(waiting.done)
+        waiting = _Waiting(job, writes, asyncio.get_running_loop().create_future())
+        self._jobs.put(waiting)  # from here on it cannot be taken back
+        result: T = await waiting.done
         return result
 
-    def _serve(self) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         connection: sqlite3.Connection | None = None
         stop = False
         while not stop:
             batch, stop = self._next_batch()
             try:
                 connection = connection or open_to_write(self._path)
-                _run(self._path, connection, batch)
+                outcomes = _run(self._path, connection, batch)
             except Exception as error:  # noqa: BLE001 - this thread's edge: those who wait must hear of it
-                _fail(batch, storage_error(self._path, error))
+                outcomes = [_Outcome(error=storage_error(self._path, error))] * len(batch)
                 if connection is not None and connection.in_transaction:  # even the rollback failed: begin anew
                     connection.close()
                     connection = None
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, tuple(zip(batch, outcomes, strict=True)))
         if connection is not None:
             connection.close()
 
@@ -116,21 +118,21 @@ class _Outcome:
     error: Exception | None = None
 
 
-def _run(path: Path, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
+def _run(path: Path, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> list[_Outcome]:
     if not any(waiting.writes for waiting in batch):
-        for waiting in batch:
-            _settle(waiting, _outcome(path, connection, waiting.job))
-        return
+        return [_outcome(path, connection, waiting.job) for waiting in batch]
     connection.execute("BEGIN IMMEDIATE")
     try:
-        outcomes = [_in_savepoint(path, connection, waiting.job) for waiting in batch]
+        outcomes = [
+            _in_savepoint(path, connection, waiting.job) if waiting.writes else _outcome(path, connection, waiting.job)
+            for waiting in batch
+        ]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        _settle(waiting, outcome)
+    return outcomes
 
 
 def _in_savepoint(path: Path, connection: sqlite3.Connection, job: Job) -> _Outcome:
@@ -145,23 +147,24 @@ def _in_savepoint(path: Path, connection: sqlite3.Connection, job: Job) -> _Outc
 
 def _outcome(path: Path, connection: sqlite3.Connection, job: Job) -> _Outcome:
     try:
-        return _Outcome(job(connection))
+        value = job(connection)
     except sqlite3.IntegrityError as error:  # what the caller asked for contradicts what is there: theirs to explain
         return _Outcome(error=error)
     except sqlite3.Error as error:
         return _Outcome(error=storage_error(path, error))
     except Exception as error:  # noqa: BLE001 - the job's caller gets it; its neighbours in this commit must not
         return _Outcome(error=error)
+    if isinstance(value, sqlite3.Cursor):
+        # Freed in the caller's thread it would reset its statement, which this thread may be running for somebody else.
+        return _Outcome(error=TypeError("a cursor must not leave the ledger's thread"))
+    return _Outcome(value)
 
 
-def _settle(waiting: _Waiting, outcome: _Outcome) -> None:
-    if outcome.error is not None:
-        waiting.done.set_exception(outcome.error)
-    else:
-        waiting.done.set_result(outcome.value)
-
-
-def _fail(batch: Sequence[_Waiting], error: StorageError) -> None:
-    for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
+def _tell(outcomes: Iterable[tuple[_Waiting, _Outcome]]) -> None:
+    for waiting, outcome in outcomes:
+        if waiting.done.done():  # cancelled
+            continue
+        if outcome.error is not None:
+            waiting.done.set_exception(outcome.error)
+        else:
+            waiting.done.set_result(outcome.value)

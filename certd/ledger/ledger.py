@@ -120,7 +120,7 @@ class Ledger:
         """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
         rows = [(scope.kind.value, scope.issuer, scope.key) for scope in scopes]
         sql = "DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?"
-        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(sql, rows))
+        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(sql, rows).rowcount)
 
     def _fence(self, connection: sqlite3.Connection) -> None:
         found = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
@@ -218,7 +218,7 @@ class Ledger:
 
     async def note_reloaded(self, name: CertName, number: int) -> None:
         row = (f"reloaded:{name}", str(number))
-        await self.change(Step.RELOAD_STORED, lambda c: c.execute(SET_META, row))
+        await self.change(Step.RELOAD_STORED, lambda c: c.execute(SET_META, row).rowcount)
 
     async def meta(self, key: str) -> str | None:
         rows = await self.rows("SELECT value FROM meta WHERE key = ?", key)

@@ -184,6 +184,13 @@ async def test_a_failing_read_is_an_error_of_ours_and_of_its_caller_alone(engine
     assert await engine.read(lambda c: c.execute("SELECT count(*) FROM t").fetchone()) == (0,)
 
 
+async def test_no_cursor_leaves_the_ledgers_thread(engine: Engine, path: Path) -> None:
+    """Freed by its caller it would reset a statement that this thread is running for somebody else by then."""
+    with pytest.raises(TypeError, match="cursor"):
+        await engine.write(lambda c: c.execute("INSERT INTO t (n) VALUES (1)"))
+    assert seen_by_others(path) == []
+
+
 async def test_a_cancelled_caller_leaves_at_once_and_its_job_is_done_all_the_same(engine: Engine, path: Path) -> None:
     """What was about to be remembered is true, whoever waits for it; neighbours do not notice."""
     held = Held()
@@ -234,3 +241,10 @@ async def test_a_file_that_cannot_be_opened_is_told_and_leaves_no_thread(tmp_pat
     with pytest.raises(StorageError, match="No such file or directory"):
         await engine.start(lambda _: None)
     await engine.close()
+
+
+async def test_no_cursor_leaves_the_thread(engine: Engine, path: Path) -> None:
+    """Freed elsewhere it resets its statement under whoever runs that next: "bad parameter or other API misuse"."""
+    with pytest.raises(TypeError, match="a cursor must not leave the ledger's thread"):
+        await engine.write(lambda c: c.execute("INSERT INTO t (n) VALUES (1)"))
+    assert seen_by_others(path) == []
