@@ -91,7 +91,7 @@ async def test_files_without_rows_go_and_rows_without_files_as_well(house: House
     """Whatever a crash, or a backup of one half, left behind."""
     await issue(house, *range(1, 9))
     write_generation(house.place.root, NAME, 9, PEMS)
-    await house.ledger.change(Step.PRUNED, lambda c: c.execute("DELETE FROM generations WHERE number = 2"))
+    await house.ledger.change(Step.PRUNED, lambda c: c.execute("DELETE FROM generations WHERE number = 2").rowcount)
     for file in house.place.generation(NAME, 1).iterdir():
         file.unlink()
     house.place.generation(NAME, 1).rmdir()
@@ -143,7 +143,7 @@ async def test_one_name_whose_link_is_foreign_keeps_all_it_has(house: House, cap
 
 async def test_a_disk_that_refuses_is_no_reason_to_fail(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """What was asked for is done by then."""
-    await house.ledger.change(Step.PRUNED, lambda c: c.execute("DROP TABLE failures"))
+    await house.ledger.change(Step.PRUNED, lambda c: c.execute("DROP TABLE failures").rowcount)
     with caplog.at_level(logging.WARNING, "certd.prune"):
         assert await prune_if_due(house) is None
     assert [record.message for record in caplog.records] == ["pruning failed; tried again at the next run"]

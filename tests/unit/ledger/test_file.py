@@ -18,7 +18,7 @@ from certd.model.keys import KeyId
 from certd.model.steps import Step
 from tests.fakes.clock import ManualClock
 from tests.unit.ledger.conftest import SqliteStore
-from tests.unit.ledger.samples import GROUND, NAME, generation, key, order
+from tests.unit.ledger.samples import GROUND, NAME, PLACED, generation, key, order
 
 SECRET = b"a private key that nobody needs any more" * 40
 
@@ -62,7 +62,7 @@ async def test_a_deleted_key_is_nowhere_in_the_files(store: SqliteStore) -> None
         await ledger.commit(None, Step.INTENT_STORED, *GROUND, key("old", SECRET))
     assert SECRET in store.path.read_bytes()
     async with store.open() as ledger:
-        await ledger.change(Step.PRUNED, lambda c: c.execute("DELETE FROM keys WHERE id = 'old'"))
+        await ledger.change(Step.PRUNED, lambda c: c.execute("DELETE FROM keys WHERE id = 'old'").rowcount)
     assert not any(SECRET[:100] in path.read_bytes() for path in store.path.parent.iterdir())
     async with store.open() as ledger:
         with pytest.raises(StorageError):
@@ -151,6 +151,32 @@ async def test_a_corrupt_page_is_an_error_with_a_way_out(store: SqliteStore) -> 
                 await attempt
             assert "backup" in caught.value.hint
         assert await ledger.newest_generation(NAME) == generation()
+
+
+async def test_a_backup_taken_while_certd_writes_is_whole(store: SqliteStore, tmp_path: Path) -> None:
+    """FS10, docs/state.md: SQLite's own backup; what it holds is one moment, and certd goes on from it."""
+    copy = SqliteStore(tmp_path / "backup" / "ledger.sqlite", ManualClock())
+    copy.path.parent.mkdir()
+
+    def back_up() -> None:
+        with closing(sqlite3.connect(store.path)) as source, closing(sqlite3.connect(copy.path)) as target:
+            source.backup(target, pages=1)
+
+    async with store.open() as ledger:
+        await ledger.commit(None, Step.INTENT_STORED, *GROUND)
+        backup = asyncio.create_task(asyncio.to_thread(back_up))
+        written = 0
+        while written < 20 or not backup.done():
+            written += 1
+            row = order(f"o{written}", f"{written}.example")
+            await ledger.commit(None, Step.INTENT_STORED, row, events=[PLACED])
+        await backup
+    async with copy.open() as restored:
+        orders, events = len(await restored.open_orders()), len(await restored.events())
+        assert 0 <= orders == events <= written
+        assert await restored.rows("PRAGMA integrity_check") == [("ok",)]
+        await restored.commit(None, Step.INTENT_STORED, order("later", "later.example"))
+    assert stat.S_IMODE(copy.path.stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -95,6 +95,27 @@ async def test_it_neither_waits_for_a_writer_nor_sees_half_of_its_commit(store: 
         assert looked(store).generation is None
 
 
+async def test_all_it_says_is_of_one_moment(store: SqliteStore) -> None:
+    """Another certd may be writing between two of its questions."""
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        while len(seen) < 400 or len(set(seen)) < 20:
+            found = looked(store)
+            assert found.open_order is not None
+            assert found.desired is not None
+            seen.append((found.desired.document, found.open_order.profile))
+
+    async with store.open() as ledger:
+        await ledger.commit(None, Step.INTENT_STORED, *GROUND, order(profile="0"), replace(DESIRED, document="0"))
+        looking = asyncio.create_task(asyncio.to_thread(look))
+        while not looking.done():
+            n = str(len(seen))
+            await ledger.commit(None, Step.INTENT_STORED, order(profile=n), replace(DESIRED, document=n))
+        await looking
+    assert {document == profile for document, profile in seen} == {True}
+
+
 async def test_it_leaves_the_ledger_as_it_was(store: SqliteStore) -> None:
     async with store.open() as ledger:
         await ledger.commit(None, Step.INTENT_STORED, *GROUND, generation())
@@ -109,9 +130,8 @@ async def test_one_name_is_not_hurt_by_another_ones_broken_row(store: SqliteStor
     """FS7, I17: one unreadable record made a whole listing fail, and everything was requested again."""
     async with store.open() as ledger:
         await ledger.commit(None, Step.INTENT_STORED, *GROUND, generation(1), generation(1, OTHER))
-        await ledger.change(
-            Step.PRUNED, lambda c: c.execute("UPDATE generations SET key_type = 'x' WHERE name = ?", (OTHER,))
-        )
+        sql = "UPDATE generations SET key_type = 'x' WHERE name = ?"
+        await ledger.change(Step.PRUNED, lambda c: c.execute(sql, (OTHER,)).rowcount)
         assert await ledger.names() == [NAME, OTHER]
         assert await ledger.newest_generation(NAME) == generation()
         with pytest.raises(StorageError, match="a row of generations cannot be read"):
