@@ -7,11 +7,11 @@ an order ready when all its authorizations are valid, and invalid as soon as one
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from certd.issue.ending import abandon
 from certd.issue.failures import refused
-from certd.issue.invalid import became_invalid, failed_before
+from certd.issue.invalid import became_invalid, failed_before, said_no
 from certd.issue.polling import poll_order
 from certd.issue.ports import Publisher
 from certd.issue.proofs import publish, withdraw_all
@@ -62,8 +62,12 @@ async def authorize(work: Work, order: Order) -> Order:
     if any(a.status.is_final and a.status is not AuthorizationStatus.VALID for a in found):
         raise await failed_before(work, order, found)
     tasks = await _publish(work, [a for a in found if a.status is AuthorizationStatus.PENDING])
-    not_before = await _answer_all(work, tasks)
+    answered = await _answer_all(work, tasks)
+    if any(_has_said_no(challenge) for challenge in answered):
+        failed = [(t.proof.identifier, c.error) for t, c in zip(tasks, answered, strict=True) if c.error is not None]
+        raise await said_no(work, failed, [t.authorization.url for t in tasks])
     await _wait_until_asked(work, tasks)
+    not_before = max((c.retry_after for c in answered if c.retry_after is not None), default=None)
     patience = work.tools.patience.validation
     order = await poll_order(work, order, while_=OrderStatus.PENDING, limit=patience, not_before=not_before)
     if order.status is OrderStatus.INVALID:
@@ -118,20 +122,24 @@ async def _prepare(work: Work, authorization: Authorization) -> _Task:
     return _Task(authorization, challenge, publisher, proof)
 
 
-async def _answer_all(work: Work, tasks: Sequence[_Task]) -> datetime | None:
-    """Tell the CA that each proof is there; the latest moment before which it does not want to be asked.
+async def _answer_all(work: Work, tasks: Sequence[_Task]) -> Sequence[Challenge]:
+    """Tell the CA that each proof is there; its replies.
 
     R36: "If the client receives an HTTP error in response, it SHOULD undo any actions that have been taken": the order
     ends, whatever the error, and with it the proofs of all its names.
     """
     try:
         with step(Step.CHALLENGES_ANSWERED):
-            answered = await each(tasks, lambda task: _answer(work, task))
+            return await each(tasks, lambda task: _answer(work, task))
     except _Refused as failure:
         identifier, pending = failure.task.proof.identifier, [t.authorization.url for t in tasks]
         error = await refused(work, failure.refusal, Stage.VALIDATION, identifier=identifier, pending=pending)
         raise error from failure.refusal
-    return max((c.retry_after for c in answered if c.retry_after is not None), default=None)
+
+
+def _has_said_no(challenge: Challenge) -> bool:
+    """The CA has looked already, and looks again only when it is answered again (§8.2; step-ca does so)."""
+    return challenge.status is ChallengeStatus.PENDING and challenge.error is not None
 
 
 async def _answer(work: Work, task: _Task) -> Challenge:

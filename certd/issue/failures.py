@@ -17,6 +17,9 @@ from certd.plan.scopes import Stage, after_failure, scope_kind
 #: Refusals that say nothing of the order: it is as good as before, and may even have been finalized.
 NOT_THE_ORDERS_FAULT = frozenset({Reaction.LATER, Reaction.POLL, Reaction.REPAIR})
 
+#: Problems with the request's key. badSignatureAlgorithm is not among them: that is the account's (R8).
+OF_THE_KEY = frozenset({"badCSR", "badPublicKey"})
+
 #: Scopes whose failures concern many orders.
 WIDE = frozenset({ScopeKind.ISSUER, ScopeKind.ACCOUNT})
 
@@ -132,10 +135,18 @@ async def _scope_row(work: Work, problem: Problem, stage: Stage, identifier: Ide
 def _as_error(work: Work, refusal: CaRefused, identifier: Identifier | None, rows: Sequence[ScopeRecord]) -> CertdError:
     """TryLater where waiting is all that helps, and the moment is known: the CA's, or else our schedule's."""
     problem, name = refusal.problem, work.order.name
-    hint = refusal.hint or (f"the CA says more at {problem.help_url}" if problem.help_url else "")
+    hint = refusal.hint or _hint(work, problem)
     busy = _kind(problem) in {"serverInternal", "rateLimited", "orderNotReady"} or problem.status == 429
     if problem.reaction in {Reaction.LATER, Reaction.POLL} and (busy or problem.retry_after is not None):
         until = max((row.blocked_until for row in rows if row.blocked_until is not None), default=problem.retry_after)
         return TryLater(f"{identifier or name}: {refusal}", until=until, hint=hint)
     lines = [f"{who or name}: {refusal.attempted}: {p}" for who, p in _named(problem, identifier)]
     return CaRefused(refusal.attempted, problem, message="\n".join(lines), hint=hint)
+
+
+def _hint(work: Work, problem: Problem) -> str:
+    if problem.help_url:
+        return f"the CA says more at {problem.help_url}"
+    if problem.kind in OF_THE_KEY:
+        return "choose another --key-type" if work.order.key_id is not None else "give another request with --csr"
+    return ""

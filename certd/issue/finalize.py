@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from certd.issue.ending import lost
-from certd.issue.failures import is_gone, refused
+from certd.issue.failures import OF_THE_KEY, is_gone, refused
 from certd.issue.polling import fetch_kept, poll_order
 from certd.issue.work import Work
 from certd.model.acme import Chain, Order, OrderStatus
@@ -22,9 +22,6 @@ NOT_YET_VALID = "not-yet-valid"
 
 #: Pauses after orderNotReady for an order that is ready: replicas of a CA lag, and a new order would not help (R32).
 NOT_READY = tuple(timedelta(seconds=n) for n in (1, 4, 16))
-
-#: Problems with the request's key. badSignatureAlgorithm is not among them: that is the account's (R8).
-OF_THE_KEY = frozenset({"badCSR", "badPublicKey"})
 
 
 async def finalize(work: Work, order: Order) -> Order:

@@ -36,17 +36,22 @@ async def _ended(work: Work, order: Order, found: Sequence[Authorization]) -> Ce
     failed = [(a.identifier, a.problem or Problem(detail="no reason given")) for a in found if _has_failed(a)]
     pending = [a.url for a in found if not a.status.is_final]
     if failed:
-        for identifier, _ in failed:
-            work.tools.progress.failed(identifier)
-        error = await _explain(work, failed)
-        await validation_failed(work, failed, error, pending)
-        return error
+        return await said_no(work, failed, pending)
     if order.error is not None:
         refusal = CaRefused("the order became invalid", order.error)
         return await refused(work, refusal, Stage.FINALIZE, pending=pending, keep=False)
     over = (a for a in found if a.status.is_final and a.status is not AuthorizationStatus.VALID)
     texts = (f"the authorization of {a.identifier} is {a.status.value}" for a in over)
     return await lost(work, next(texts, "the CA made the order invalid, and does not say why"), pending)
+
+
+async def said_no(work: Work, failed: Sequence[tuple[Identifier, Problem]], pending: Sequence[str]) -> ChallengeFailed:
+    """Record what the CA said of each failed name, and end the order; returns what to raise."""
+    for identifier, _ in failed:
+        work.tools.progress.failed(identifier)
+    error = await _explain(work, failed)
+    await validation_failed(work, failed, error, pending)
+    return error
 
 
 def _has_failed(authorization: Authorization) -> bool:

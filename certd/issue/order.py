@@ -72,7 +72,7 @@ async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding
     new_keys: list[KeyRecord] = []
     csr = desired.csr
     if csr is None:
-        kept = before.key_id if before and desired.key.keep and before.key_type is desired.key.type else None
+        kept = _key_to_keep(tools, desired, before)
         record = await tools.ledger.key(kept) if kept else await tools.keys.generate(desired.key.type)
         key_id, new_keys = record.id, [] if kept else [record]
         csr = await tools.certificates.csr(await tools.keys.open(record), desired.identifiers)
@@ -104,6 +104,16 @@ async def _predecessor(tools: Tools, desired: Desired, before: Generation | None
     made_by = await tools.ledger.order(before.order_id)  # pruned after a time
     ours = made_by is None or made_by.account_id == tools.account.id
     return before.cert_id if shared and ours else None
+
+
+def _key_to_keep(tools: Tools, desired: Desired, before: Generation | None) -> KeyId | None:
+    """The last generation's key where it is wanted again, and fit to be."""
+    if before is None or not desired.key.keep or before.key_type is not desired.key.type:
+        return None
+    if before.revoked_at is not None:
+        tools.progress.note(f"{desired.name}: the key of a revoked certificate is not kept")
+        return None
+    return before.key_id
 
 
 async def _place(work: Work) -> Order:

@@ -173,6 +173,17 @@ async def test_every_generation_has_a_key_of_its_own_unless_it_shall_be_kept(pla
     assert first != second == third == fourth
 
 
+async def test_the_key_of_a_revoked_certificate_is_never_kept(place: Place) -> None:
+    """Whoever revokes may have lost it, and not every CA remembers that for us."""
+    first, _ = await place.issue()
+    await place.on_ledger(
+        lambda ledger: ledger.commit(None, Step.REVOCATION_STORED, replace(first, revoked_at=place.clock.now()))
+    )
+    second, _ = await place.issue(desired(key=KeyWish(keep=True)))
+    assert first.key_id != second.key_id
+    assert "not kept" in "\n".join(place.progress.notes)
+
+
 async def test_a_given_csr_is_sent_as_it_is_and_its_key_is_nobodys_business(place: Place) -> None:
     csr = await place.other_csr()
     generation, _ = await place.issue(desired(csr=csr))

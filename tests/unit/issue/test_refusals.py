@@ -211,16 +211,18 @@ async def test_a_refused_key_is_changed_once_within_the_same_order(place: Place,
 @pytest.mark.parametrize("kind", ["badCSR", "badPublicKey"])
 async def test_a_second_key_that_is_refused_is_the_end(place: Place, kind: str) -> None:
     place.ca.faults.append(Fault("finalize", refusal(kind), times=9))
-    with pytest.raises(CaRefused, match=kind):
+    with pytest.raises(CaRefused, match=kind) as caught:
         await place.issue()
+    assert "--key-type" in caught.value.hint
     assert place.ca.requests["finalize"] == 2
     assert await place.states() == [OrderState.DEAD]
 
 
 async def test_a_given_csr_is_never_changed(place: Place) -> None:
     place.ca.faults.append(Fault("finalize", refusal("badCSR"), times=9))
-    with pytest.raises(CaRefused, match="badCSR"):
+    with pytest.raises(CaRefused, match="badCSR") as caught:
         await place.issue(desired(csr=await place.other_csr()))
+    assert "--csr" in caught.value.hint
     assert place.ca.requests["finalize"] == 1
 
 

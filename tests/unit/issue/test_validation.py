@@ -10,7 +10,7 @@ from certd.model.acme import Authorization, AuthorizationStatus, ChallengeStatus
 from certd.model.errors import CaUnreachable, ChallengeFailed, ConfigError, TryLater
 from certd.model.records import OrderState, ScopeKind
 from certd.model.steps import Step
-from tests.fakes.ca import Fault
+from tests.fakes.ca import Fault, problem
 from tests.unit.issue.place import Killed, Place, desired, kill_at
 
 HOUR = timedelta(hours=1)
@@ -50,6 +50,24 @@ async def test_what_is_still_pending_is_ended_at_the_ca(place: Place) -> None:
         "c.test": AuthorizationStatus.DEACTIVATED,
     }
     assert not place.world.ours
+
+
+async def test_a_ca_that_looks_again_only_when_it_is_asked_to_has_said_no(place: Place) -> None:
+    """§8.2, as step-ca does it: the challenge is still pending and has an error; nobody would ever end it."""
+    place.ca.never_ends = {"b.test"}
+    place.ca.distort["challenge"] = lambda c: (
+        replace(c, status=ChallengeStatus.PENDING, error=problem("connection", "nobody answers"))
+        if "/2/" in c.url
+        else c
+    )
+    with pytest.raises(ChallengeFailed, match=r"^b\.test: nobody answers") as caught:
+        await place.issue(desired("a.test", "b.test"), place.dns)
+    assert "4 of 5 failed validations left" in str(caught.value)
+    assert await place.states() == [OrderState.DEAD]
+    assert not place.world.ours
+    assert {a.status for a in place.ca.authorizations if str(a.identifier) == "b.test"} == {
+        AuthorizationStatus.DEACTIVATED
+    }
 
 
 async def test_a_ca_that_is_gone_when_the_rest_is_ended_hides_no_reason_and_keeps_no_proof(dead: Place) -> None:
