@@ -91,7 +91,8 @@ def parse_server(text: str) -> Server:
 def _split_port(text: str) -> tuple[str, str]:
     if text.startswith("["):
         address, closed, rest = text[1:].partition("]")
-        return address, rest.removeprefix(":") if rest or not closed else str(DNS_PORT)
+        bare = closed and not rest
+        return address, str(DNS_PORT) if bare else rest[1:] if rest.startswith(":") else ""
     if text.count(":") == 1:
         address, _, port = text.partition(":")
         return address, port

@@ -9,31 +9,24 @@ import base64
 import binascii
 import itertools
 import socket
-import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from ipaddress import ip_address
-from typing import Any
 
-import dns.asyncbackend
-import dns.asyncquery
 import dns.exception
-import dns.inet
-import dns.message
 import dns.name
-import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.TXT
 import dns.tsig
 import dns.update
 
-from certd.api import Clock, ConfigError, Dns01Proof, DnsProvider, ProviderError, ProviderSpec, Secret, Tools, deadline
+from certd.api import Clock, ConfigError, Dns01Proof, DnsProvider, ProviderError, ProviderSpec, Secret, Tools
+from certd_providers.dns_update import NoAnswer, send
 
-LARGEST_UDP = 1232  # what never fragments
 MOST_PER_UPDATE = 150  # of values: 150 of the longest names still fit into 64 KiB
 
 ALGORITHMS = {
@@ -90,6 +83,10 @@ class Rfc2136Options:
             raise ConfigError(f"timeout: {self.timeout} is not between 1 and 600 seconds")
 
 
+class _Silent(ProviderError):
+    """No answer from any address of the server."""
+
+
 class Rfc2136:
     """One primary server and one key."""
 
@@ -107,11 +104,14 @@ class Rfc2136:
         await self._change(_Change.REMOVE, proofs)
 
     async def _change(self, change: _Change, proofs: frozenset[Dns01Proof]) -> None:
-        """Every zone is tried, so that one that fails does not keep the others from being changed."""
+        """Every zone is tried, so that one that is refused does not keep the others from being changed."""
         failures: list[ProviderError] = []
         for zone, batch in _batches(proofs):
             try:
                 await self._send(change, zone, batch)
+            except _Silent as silence:
+                failures.append(silence)
+                break  # it will not say more about the next zone, and each try costs the time limit
             except ProviderError as failure:
                 failures.append(failure)
         if failures:
@@ -122,26 +122,19 @@ class Rfc2136:
             )
 
     async def _send(self, change: _Change, zone: str, proofs: Sequence[Dns01Proof]) -> None:
+        """To the first address that answers; repeating an update changes nothing."""
         update = dns.update.UpdateMessage(dns.name.from_text(zone), keyring=self._key)
         for proof in proofs:
             _put(update, change, proof, self._ttl)
-        attempt = f"{zone}: {change.value} {len(proofs)} TXT values at {self._host} port {self._port} failed"
-        reply = await self._exchange(update, attempt)
-        _judge(reply, attempt, signed=self._key is not None)
-
-    async def _exchange(self, update: dns.update.UpdateMessage, attempt: str) -> dns.message.Message:
-        """The first answer from any address of the server; repeating an update changes nothing."""
+        values = f"{len(proofs)} TXT value{'s' if len(proofs) > 1 else ''}"
+        attempt = f"{zone}: {change.value} {values} at {self._host} port {self._port} failed"
         silences: list[str] = []
         for address in await _addresses(self._host, self._port, attempt):
             try:
-                return await _ask(update, address, self._port, self._clock, self._limit)
-            except dns.tsig.PeerError as refusal:
-                raise _tsig_refusal(refusal, attempt) from refusal
-            except (OSError, EOFError, ValueError, struct.error, dns.exception.DNSException) as failure:
-                silences.append(f"{address}: {_reason(failure)}")
-        raise ProviderError(
-            f"{attempt}: {'; '.join(silences)}", retry=True, hint="is the server up, and its port open?"
-        )
+                return await send(update, address, self._port, attempt, self._clock, self._limit)
+            except NoAnswer as silence:
+                silences.append(f"{address}: {silence}")
+        raise _Silent(f"{attempt}: {'; '.join(silences)}", retry=True, hint="is the server up, and its port open?")
 
 
 def _put(update: dns.update.UpdateMessage, change: _Change, proof: Dns01Proof, ttl: int) -> None:
@@ -162,77 +155,15 @@ def _batches(proofs: frozenset[Dns01Proof]) -> Iterator[tuple[str, Sequence[Dns0
             yield zone, rest[start : start + MOST_PER_UPDATE]
 
 
-async def _ask(
-    update: dns.update.UpdateMessage, address: str, port: int, clock: Clock, limit: timedelta
-) -> dns.message.Message:
-    """By TCP, where nothing is lost or forged in silence; by UDP if TCP leads nowhere and the update fits."""
-    try:
-        async with deadline(clock, limit / 2):
-            return await dns.asyncquery.tcp(update, address, port=port)
-    except (OSError, EOFError):
-        if len(update.to_wire()) > LARGEST_UDP:
-            raise
-    backend = dns.asyncbackend.get_backend("asyncio")
-    at, family = (address, port), dns.inet.af_for_address(address)
-    async with deadline(clock, limit / 2):
-        # Connected: a closed port is told at once, and the kernel drops what others send.
-        sock: Any = await backend.make_socket(family, socket.SOCK_DGRAM, 0, None, at)  # type: ignore[no-untyped-call]
-        async with sock:
-            return await dns.asyncquery.udp(update, address, port=port, sock=sock, ignore_unexpected=True)
-
-
 async def _addresses(host: str, port: int, attempt: str) -> Sequence[str]:
     try:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as failure:
-        raise ProviderError(f"{attempt}: its name does not resolve: {_reason(failure)}", retry=True) from failure
+        why = (failure.strerror or str(failure)).lower()
+        raise _Silent(f"{attempt}: its name does not resolve: {why}", retry=True) from failure
     except UnicodeError as failure:  # what no host name can be does not get as far as DNS
-        raise ProviderError(f"{attempt}: {host!r} is not a host name", retry=False) from failure
+        raise _Silent(f"{attempt}: {host!r} is not a host name", retry=False) from failure
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
-
-
-_HINTS = {
-    dns.rcode.REFUSED: (False, "the key may not change these names: see update-policy or allow-update of the zone"),
-    dns.rcode.NOTAUTH: (False, "this server is not the primary of the zone, or does not know the key"),
-    dns.rcode.NOTZONE: (False, "a name lies outside of the zone: is there a zone cut that DNS does not show?"),
-    dns.rcode.NOTIMP: (False, "this server takes no DNS UPDATE"),
-    dns.rcode.FORMERR: (False, "this server does not understand the update"),
-    dns.rcode.SERVFAIL: (True, "the server's log says why; often it cannot write the zone's journal file"),
-}
-
-
-def _judge(reply: dns.message.Message, attempt: str, *, signed: bool) -> None:
-    code = reply.rcode()
-    if code != dns.rcode.NOERROR:
-        retry, hint = _HINTS.get(code, (True, ""))
-        raise ProviderError(f"{attempt}: {dns.rcode.to_text(code)}", retry=retry, hint=hint)
-    if signed and not reply.had_tsig:
-        raise ProviderError(f"{attempt}: the answer is not signed, so it may be anybody's", retry=True)
-
-
-def _tsig_refusal(refusal: dns.tsig.PeerError, attempt: str) -> ProviderError:
-    match refusal:
-        case dns.tsig.PeerBadTime():
-            text, retry, hint = "BADTIME", True, "the clocks of this host and the server are minutes apart"
-        case dns.tsig.PeerBadSignature():
-            text, retry, hint = "BADSIG", False, "key_secret or key_algorithm is not what the server has for key_name"
-        case dns.tsig.PeerBadKey():
-            text, retry, hint = "BADKEY", False, "the server does not know key_name with this key_algorithm"
-        case _:
-            text, retry, hint = type(refusal).__name__, False, "see the server's log"
-    return ProviderError(f"{attempt}: the server refused the signature ({text})", retry=retry, hint=hint)
-
-
-def _reason(failure: Exception) -> str:
-    match failure:
-        case TimeoutError() | dns.exception.Timeout():
-            return str(failure)
-        case OSError():
-            return (failure.strerror or str(failure)).lower()
-        case dns.tsig.BadSignature() | dns.tsig.BadTime() | dns.tsig.BadKey():
-            return "the answer's signature is wrong"
-        case _:
-            return f"malformed answer ({type(failure).__name__})"
 
 
 def _key(options: Rfc2136Options) -> dns.tsig.Key | None:
@@ -254,7 +185,7 @@ def _split_server(text: str) -> tuple[str, int]:
     host, port = text, "53"
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if rest or not closed else port
+        port = rest[1:] if rest.startswith(":") else "" if rest or not closed else port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):

@@ -26,7 +26,7 @@ def test_a_name_server_is_an_address_with_or_without_port(text: str, server: Ser
 @pytest.mark.parametrize(
     "text",
     ["", "ns1.example.org", "ns1.example.org:53", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536", "192.0.2.53:x",
-     "[2001:db8::1", "[]:53", "1.2.3.4.5", "192.0.2.53:٣"],
+     "[2001:db8::1", "[2001:db8::1]53", "[]:53", "1.2.3.4.5", "192.0.2.53:٣"],
 )  # fmt: skip
 def test_what_is_no_address_and_port_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
