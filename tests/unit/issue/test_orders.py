@@ -11,9 +11,10 @@ from certd.issue.issue import issue
 from certd.issue.ports import Patience
 from certd.ledger.ledger import Ledger
 from certd.model.acme import AuthorizationStatus, NewOrder, OrderStatus
-from certd.model.errors import CaProtocolError, TryLater
+from certd.model.errors import CaContradiction, CaProtocolError, TryLater
 from certd.model.identifiers import CertName, parse_identifiers
 from certd.model.keys import KeyWish
+from certd.model.records import OrderState
 from certd.model.steps import Step
 from tests.fakes.ca import ISSUER, Fault, refusal
 from tests.unit.issue.place import MISSING, Killed, Place, desired, kill_at
@@ -98,6 +99,31 @@ async def test_authorizations_for_other_names_end_the_order(place: Place) -> Non
     place.ca.distort.clear()
     await place.issue()
     await place.assert_clean(orders=2)
+
+
+async def test_an_order_that_contradicts_itself_while_it_is_proven_is_given_up(place: Place) -> None:
+    """R19, R22: "SHOULD consider the order invalid"; nothing is paid for yet."""
+    place.ca.faults.append(Fault("order", CaContradiction("the CA changed its authorizations")))
+    with pytest.raises(CaContradiction):
+        await place.issue()
+    assert await place.states() == [OrderState.DEAD]
+    assert place.ca.orders[0].status is OrderStatus.INVALID
+    assert not place.world.ours
+    await place.issue()
+    await place.assert_clean(orders=2)
+
+
+@pytest.mark.parametrize("where", ["finalize", "order"])
+async def test_an_order_that_contradicts_itself_after_the_csr_is_kept(place: Place, where: str) -> None:
+    """It may be paid for."""
+    place.ca.issuance_looks = 1
+    skip = 1 if where == "order" else 0
+    place.ca.faults.append(Fault(where, CaContradiction("the CA changed its finalize URL"), late=True, skip=skip))
+    with pytest.raises(CaContradiction):
+        await place.issue()
+    assert await place.states() == [OrderState.PLACED]
+    await place.issue()
+    await place.assert_clean()
 
 
 async def test_a_valid_order_without_a_certificate_url_is_kept(place: Place) -> None:
