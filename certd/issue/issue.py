@@ -127,10 +127,7 @@ async def _finalize(work: Work, order: Order) -> Order:
 
 async def _check_admission(tools: Tools, desired: Desired, *, by_person: bool) -> None:
     now = tools.clock.now()
-    scopes = _scopes(tools, desired)
-    rows = [row for scope in scopes if (row := await tools.ledger.scope(scope))]
-    since = now - FAILED_VALIDATIONS_WITHIN
-    failed = [await tools.ledger.failures(s, since) for s in scopes if s.kind is ScopeKind.IDENTIFIER]
+    rows, failed = await tools.ledger.standing(_scopes(tools, desired), now - FAILED_VALIDATIONS_WITHIN)
     serving = await tools.ledger.newest_generation(desired.name)
     verdict = admit(OrderRequest(rows, failed, by_person, serving.not_before if serving is not None else None), now)
     if isinstance(verdict, Wait):

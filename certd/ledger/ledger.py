@@ -43,6 +43,8 @@ from certd.model.steps import Step, step
 
 R = TypeVar("R")
 _OPEN = "state NOT IN ('done', 'dead')"
+_SCOPE = "WHERE kind = ? AND issuer = ? AND key = ?"
+_FAILURES = f"{_SCOPE} AND at >= ? ORDER BY at"
 SET_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -118,9 +120,8 @@ class Ledger:
 
     async def clear_scopes(self, scopes: Iterable[Scope]) -> None:
         """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
-        rows = [(scope.kind.value, scope.issuer, scope.key) for scope in scopes]
-        sql = "DELETE FROM scopes WHERE kind = ? AND issuer = ? AND key = ?"
-        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(sql, rows).rowcount)
+        rows = [_scope_key(scope) for scope in scopes]
+        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(f"DELETE FROM scopes {_SCOPE}", rows).rowcount)  # noqa: S608 - words of ours
 
     def _fence(self, connection: sqlite3.Connection) -> None:
         found = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
@@ -199,12 +200,24 @@ class Ledger:
         return await self._one(Renewal, "WHERE name = ? AND number = ?", name, number)
 
     async def scope(self, scope: Scope) -> ScopeRecord | None:
-        where = "WHERE kind = ? AND issuer = ? AND key = ?"
-        return await self._one(ScopeRecord, where, scope.kind.value, scope.issuer, scope.key)
+        return await self._one(ScopeRecord, _SCOPE, *_scope_key(scope))
 
     async def failures(self, scope: Scope, since: datetime) -> list[FailureRecord]:
-        where = "WHERE kind = ? AND issuer = ? AND key = ? AND at >= ? ORDER BY at"
-        return await self._all(FailureRecord, where, scope.kind.value, scope.issuer, scope.key, to_micros(since))
+        return await self._all(FailureRecord, _FAILURES, *_scope_key(scope), to_micros(since))
+
+    async def standing(
+        self, scopes: Sequence[Scope], since: datetime
+    ) -> tuple[list[ScopeRecord], list[list[FailureRecord]]]:
+        """What any of *scopes* waits for, and the failures of each: one question, however many names there are."""
+        waits, failures = select(ScopeRecord, _SCOPE), select(FailureRecord, _FAILURES)
+        keys, after = [_scope_key(scope) for scope in scopes], to_micros(since)
+
+        def job(connection: sqlite3.Connection) -> tuple[list[Any], list[list[Any]]]:
+            rows = [row for key in keys for row in connection.execute(waits, key)]
+            return rows, [connection.execute(failures, (*key, after)).fetchall() for key in keys]
+
+        rows, failed = await self._engine.read(job)
+        return [decode(ScopeRecord, row) for row in rows], [[decode(FailureRecord, r) for r in each] for each in failed]
 
     async def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
         """Outbox rows with an id above *after*, oldest first."""
@@ -235,6 +248,10 @@ class Ledger:
         """What a SELECT of ours finds; for columns alone where whole records would be too much."""
         rows: list[tuple[Any, ...]] = await self._engine.read(lambda c: c.execute(sql, parameters).fetchall())
         return rows
+
+
+def _scope_key(scope: Scope) -> tuple[str, str, str]:
+    return scope.kind.value, scope.issuer, scope.key
 
 
 @asynccontextmanager

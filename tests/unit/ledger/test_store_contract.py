@@ -124,6 +124,13 @@ async def test_failures_are_a_log(ledger: Ledger) -> None:
     assert await ledger.failures(SCOPE, START - HOUR) == [failure(at=START - HOUR), failure(), failure()]
 
 
+async def test_how_many_scopes_stand_is_one_question(ledger: Ledger) -> None:
+    """A hundred names ask for their waits and failures once, and each failure is found at the scope it belongs to."""
+    other, quiet = replace(SCOPE, key="other.example"), replace(SCOPE, key="quiet.example")
+    await put(ledger, waiting(), failure(other), failure(), failure(at=START - HOUR), failure(other, at=START - HOUR))
+    assert await ledger.standing([quiet, SCOPE, other], START) == ([waiting()], [[], [failure()], [failure(other)]])
+
+
 async def test_accounts_come_in_the_order_in_which_they_were_made(ledger: Ledger) -> None:
     older = replace(ACCOUNT, id="older", url=AccountUrl("https://ca.test/account/0"), created_at=START - DAY)
     elsewhere = replace(ACCOUNT, id="elsewhere", issuer=IssuerId("https://other.test/directory"))
