@@ -16,6 +16,7 @@ from certd.app.request import IssueRequest
 from certd.app.wish import Wish
 from certd.ca.client import AcmeClient
 from certd.issue.issue import issue
+from certd.issue.order import does_not_fit, key_of
 from certd.issue.ports import Account, Patience, Progress, Publishers, Tools
 from certd.listen.own_addresses import own_addresses
 from certd.model.errors import CaRefused, ChallengeFailed
@@ -44,9 +45,7 @@ async def order(ordering: Ordering, finding: Finding, still_due: StillDue | None
     Raises what `certd.issue.issue` raises, and ListenError, ConfigError and PolicyRefused before anything is ordered.
     """
     wish, house = ordering.wish, ordering.house
-    open_row = await house.ledger.open_order(wish.desired.name)
-    # A paid order is only downloaded: no port need be free for that.
-    allowed = () if open_row is not None and open_row.state.is_paid else wish.allowed
+    allowed = () if await _only_downloads(ordering) else wish.allowed
     async with AsyncExitStack() as stack:
         methods = await open_methods(wish.challenge, allowed, house, stack, ordering.progress)
         running = reachable(wish.issuer, house.place, wish.challenge, methods.listeners)
@@ -63,6 +62,15 @@ async def order(ordering: Ordering, finding: Finding, still_due: StillDue | None
                 raise
             ordering.progress.note(f"{issuer.title}: {refusal.problem}; looking the account up by its key")
         return await talk.as_account(await register_again(accounts, account_wanted, account))
+
+
+async def _only_downloads(ordering: Ordering) -> bool:
+    """Whether an order is paid for, and still what is wanted: no port need be free then."""
+    ledger, desired = ordering.house.ledger, ordering.wish.desired
+    row = await ledger.open_order(desired.name)
+    if row is None or not row.state.is_paid:
+        return False
+    return does_not_fit(row, await key_of(ledger, row), desired, row.account_id) is None
 
 
 @dataclass(frozen=True, slots=True)

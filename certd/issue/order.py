@@ -5,7 +5,7 @@ from dataclasses import replace
 from certd.issue.ending import abandon, deactivate, lost, one_pending
 from certd.issue.failures import is_gone, refused
 from certd.issue.invalid import failed_before
-from certd.issue.ports import Tools
+from certd.issue.ports import Ledger, Tools
 from certd.issue.work import Work, each
 from certd.model.acme import CertId, NewOrder, Order, OrderStatus
 from certd.model.desired import Desired
@@ -26,7 +26,7 @@ async def open_order(tools: Tools, claim: Claim, desired: Desired, finding: Find
     row = await tools.ledger.open_order(desired.name)
     if row is not None:
         work = Work(tools, claim, desired, row.reason, row)
-        mismatch = await does_not_fit(row, tools, desired)
+        mismatch = does_not_fit(row, await key_of(tools.ledger, row), desired, tools.account.id)
         if mismatch is None:
             return work, await _resume(work)
         await abandon(work, mismatch)
@@ -35,20 +35,23 @@ async def open_order(tools: Tools, claim: Claim, desired: Desired, finding: Find
     return work, await _place(work)
 
 
-async def does_not_fit(row: OrderRecord, tools: Tools, desired: Desired) -> str | None:
-    """Why an open order is not the one that is wanted now, or None: go on with it."""
-    key = None if row.key_id is None else await tools.ledger.key(row.key_id)
+def does_not_fit(row: OrderRecord, key: KeyRecord | None, desired: Desired, account_id: str) -> str | None:
+    """Why an open order with *key* is not the one that is wanted now, or None: go on with it."""
+    ours = desired.csr is None
     changed = {
-        "another issuer or account is wanted now": (row.issuer, row.account_id) != (desired.issuer, tools.account.id),
+        "another issuer or account is wanted now": (row.issuer, row.account_id) != (desired.issuer, account_id),
         "other names are wanted now": row.set_key != desired.set_key,
         "another profile is wanted now": row.profile != desired.profile,
-        "another CSR is given now": desired.csr is not None and row.csr != desired.csr,
-        "a key of our own is wanted now": desired.csr is None and key is None,
-        "another type of key is wanted now": desired.csr is None
-        and key is not None
-        and key.type is not desired.key.type,
+        "another CSR is given now": not ours and row.csr != desired.csr,
+        "a key of our own is wanted now": ours and key is None,
+        "another type of key is wanted now": ours and key is not None and key.type is not desired.key.type,
     }
     return next((why for why, is_so in changed.items() if is_so), None)
+
+
+async def key_of(ledger: Ledger, row: OrderRecord) -> KeyRecord | None:
+    """The key of an order's CSR; None where that came from outside."""
+    return None if row.key_id is None else await ledger.key(row.key_id)
 
 
 async def _end_namesake(tools: Tools, claim: Claim, desired: Desired) -> None:
