@@ -32,6 +32,9 @@ from certd.model.steps import Step, step
 from certd.plan.challenges import choose
 from certd.plan.scopes import Stage
 
+#: A DNS provider finds the zone of each name, one answer after another.
+LOOKUPS_AT_ONCE = 20
+
 #: Where it can be seen, the CA's question is waited for this long before the first poll (R37).
 SEEN_WITHIN = timedelta(seconds=2)
 
@@ -91,7 +94,7 @@ async def _fetch_authorizations(work: Work, order: Order) -> list[Authorization]
 async def _publish(work: Work, pending: Sequence[Authorization]) -> list[_Task]:
     """Journal and publish the proofs of *pending*, and return once the CA's checks can succeed."""
     try:
-        tasks = await each(pending, lambda authorization: _prepare(work, authorization))
+        tasks = await each(pending, lambda authorization: _prepare(work, authorization), at_once=LOOKUPS_AT_ONCE)
         if tasks:
             await publish(work, [(t.authorization.url, t.publisher, t.proof) for t in tasks])
     except (ConfigError, ListenError, ProviderError, TryLater) as failure:
