@@ -13,6 +13,7 @@ from tests.servers.requirement import Missing
 DEBIAN = (
     "bind9",  # rfc2136
     "nginx-light",  # holds port 80, is reloaded
+    "libnginx-mod-stream",  # tells tls-alpn-01 from other visitors of port 443
     "pebble",  # 2.4: an old ACME server
     "lego",  # and other clients: devca and Pebble must suit them too, benches run beside them
     "dehydrated",
