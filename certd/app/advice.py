@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
+from certd.issue.ports import Progress
 from certd.model.acme import ChallengeType
 from certd.model.errors import ChallengeFailed
 from certd.model.identifiers import Identifier
@@ -43,19 +44,48 @@ _ADVICE: Mapping[str, Mapping[ChallengeType, str]] = {
 }
 
 
+class Remembered:
+    """A `Progress` that remembers by which challenge each name is validated."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.types: dict[Identifier, ChallengeType] = {}
+        self._progress = progress
+
+    def validating(self, identifier: Identifier, type_: ChallengeType) -> None:
+        self.types[identifier] = type_
+        self._progress.validating(identifier, type_)
+
+    def valid(self, identifiers: Mapping[Identifier, ChallengeType | None]) -> None:
+        self._progress.valid(identifiers)
+
+    def failed(self, identifier: Identifier) -> None:
+        self._progress.failed(identifier)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+
 def with_advice(
     failure: ChallengeFailed, types: Mapping[Identifier, ChallengeType], own: Sequence[str]
 ) -> ChallengeFailed:
-    """*failure* with a line for each name whose CA asked somebody else, and a hint. *own*: this host's addresses."""
+    """*failure* with what was tried, a line for each name where the CA asked somebody else, and hints.
+
+    *types*: how each name was validated. *own*: this host's addresses.
+    """
+    named = {f"{identifier}: ": (identifier, problem) for identifier, problem in failure.failed}
     lines: list[str] = []
-    elsewhere = {str(identifier): text for identifier, p in failure.failed if (text := asked_elsewhere(p, own))}
     for line in str(failure).split("\n"):
-        lines.append(line)
-        name = line.partition(": ")[0]
-        if text := elsewhere.pop(name, ""):
-            lines.append(f"  {text}")
-    hints = (_ADVICE.get(p.kind, {}).get(types[i], "") for i, p in failure.failed if i in types)
-    hint = "\n".join(filter(None, dict.fromkeys([*hints, failure.hint])))
+        start = next((start for start in named if line.startswith(start)), None)
+        if start is None:
+            lines.append(line)
+            continue
+        identifier, problem = named.pop(start)
+        how = f"{types[identifier].value} failed: " if identifier in types else ""
+        lines.append(f"{start}{how}{line.removeprefix(start)}")
+        if elsewhere := asked_elsewhere(problem, own):
+            lines.append(f"  {elsewhere}")
+    hints = [_ADVICE.get(problem.kind, {}).get(types[i], "") for i, problem in failure.failed if i in types]
+    hint = "\n".join(dict.fromkeys(filter(None, [*hints, failure.hint])))
     return ChallengeFailed("\n".join(lines), failed=failure.failed, hint=hint)
 
 

@@ -3,7 +3,7 @@
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from certd.keys.software import FileKeyStore
 from certd.ledger.ledger import Ledger, open_ledger
 from certd.model.acme import AccountUrl
 from certd.model.clock import Clock, SystemClock
+from certd.model.errors import TryLater
 from certd.model.keys import SigningKey
 from certd.model.records import DirectoryRecord
 from certd.model.secret import Resolve
@@ -97,8 +98,10 @@ class Conversations:
 
 
 @asynccontextmanager
-async def open_house(state_dir: Path, *, wait: float, clock: Clock | None = None) -> AsyncIterator[House]:
-    """Open or create the state directory, alone.
+async def open_house(
+    state_dir: Path, *, wait: float, clock: Clock | None = None, told: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[House]:
+    """Open or create the state directory, alone. *told* hears of whom it has to wait for.
 
     Raises StorageError (not writable, not ours), TryLater when another certd holds it for longer than *wait* seconds.
     """
@@ -106,7 +109,7 @@ async def open_house(state_dir: Path, *, wait: float, clock: Clock | None = None
     place = Place(state_dir)
     open_state_dir(place.root)
     async with (
-        StateLock(place.root).held(clock, wait),
+        _locked(StateLock(place.root), clock, wait, told),
         open_ledger(place.ledger, clock=clock, node=node_id(place.root, new_id)) as ledger,
     ):
         yield House(
@@ -117,3 +120,16 @@ async def open_house(state_dir: Path, *, wait: float, clock: Clock | None = None
             random=random.SystemRandom(),
             secret=resolver(os.environ),
         )
+
+
+@asynccontextmanager
+async def _locked(lock: StateLock, clock: Clock, wait: float, told: Callable[[str], None]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(lock.held(clock, 0))
+        except TryLater as held:
+            if wait <= 0:
+                raise
+            told(f"{held}; waiting for it, {wait:g} s at most")
+            await stack.enter_async_context(lock.held(clock, wait))
+        yield

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from certd.account.ensure import ensure_account, register_again
 from certd.app.account import account_wish
-from certd.app.advice import with_advice
+from certd.app.advice import Remembered, with_advice
 from certd.app.certificates import X509
 from certd.app.dev import reachable
 from certd.app.export import StateFiles
@@ -23,7 +23,6 @@ from certd.model.errors import CaRefused, ChallengeFailed
 from certd.model.findings import Finding
 from certd.model.problems import Reaction
 from certd.model.records import AccountRecord, Generation, Renewal
-from certd.plan.challenges import fitting
 
 #: Asked once the CA's time is known; false: by that there is nothing to order.
 StillDue = Callable[[AcmeClient], bool]
@@ -89,13 +88,12 @@ class _Talk:
                 await ca.meet()
                 if not self.still_due(ca):
                     return None
-            tools = issuing_tools(house, ca, account, self.methods.table, self.ordering.progress)
+            progress = Remembered(self.ordering.progress)
+            tools = issuing_tools(house, ca, account, self.methods.table, progress)
             try:
                 return await issue(tools, desired, self.finding, by_person=True)
             except ChallengeFailed as failure:
-                allowed = self.methods.table.allowed
-                types = {identifier: fitting(identifier, allowed)[0] for identifier in desired.identifiers}
-                raise with_advice(failure, types, own_addresses()) from failure
+                raise with_advice(failure, progress.types, own_addresses()) from failure
 
 
 def issuing_tools(

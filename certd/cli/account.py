@@ -1,6 +1,5 @@
 """`certd account show|register|update|rollover|deactivate`: parses, calls `certd.app.account`, prints."""
 
-import json
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -10,14 +9,23 @@ import click
 
 from certd.app.request import AccountOptions
 from certd.cli import options
+from certd.cli.commands import Group
+from certd.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
     from certd.app.account import AccountRequest, AccountResult
 
 FOR_GOOD = "its certificates stay valid, but no order and no revocation can be signed with it any more"
 
+key_type = click.option(
+    "--key-type",
+    default="ec256",
+    metavar="TYPE",
+    help="Of the new key: ec256, ec384, rsa2048, rsa3072 or rsa4096.  [default: ec256]",
+)
 
-@click.group("account")
+
+@click.group("account", cls=Group)
 def command() -> None:
     """Show, register, update, roll over or deactivate the account at a CA."""
 
@@ -27,10 +35,13 @@ def command() -> None:
 @options.wait
 @options.as_json
 def show(state_dir: Path, wait: float, as_json: bool) -> None:
-    """Show every account in the state directory; contacts no CA."""
+    """Show the accounts in the state directory; asks no CA."""
     from certd.app.account import show
 
-    _print_all(_run(show(state_dir, wait)), as_json=as_json)
+    accounts = _run(show(state_dir, wait))
+    _print_all(accounts, as_json=as_json)
+    if not accounts and not as_json:
+        say(f"there are no accounts in {state_dir}; certd issue registers one when it needs it")
 
 
 @command.command("register")
@@ -40,7 +51,7 @@ def show(state_dir: Path, wait: float, as_json: bool) -> None:
 @options.agree_tos
 @options.external_account
 @options.account
-@click.option("--key-type", default="ec256", show_default=True, help="ec256, ec384, rsa2048, rsa3072, rsa4096.")
+@key_type
 @options.state_dir
 @options.wait
 @options.as_json
@@ -55,7 +66,10 @@ def register(
     as_json: bool,
     **place: Any,
 ) -> None:
-    """Register an account, or show the one there is. `certd issue` does this by itself."""
+    """Register an account, or show the one there is.
+
+    certd issue does this by itself.
+    """
     from certd.app.account import register
 
     chosen = AccountOptions(email, agree_tos, eab_kid, eab_hmac_key, eab_algorithm, account, key_type)
@@ -84,12 +98,15 @@ def update(email: tuple[str, ...], no_email: bool, account: str, as_json: bool, 
 @options.server
 @options.ca_bundle
 @options.account
-@click.option("--key-type", default="ec256", show_default=True, help="Of the new key.")
+@key_type
 @options.state_dir
 @options.wait
 @options.as_json
 def rollover(account: str, key_type: str, as_json: bool, **place: Any) -> None:
-    """Replace the account's key by a new one (RFC 8555 §7.3.5); a rollover that was cut short is finished."""
+    """Replace the account's key by a new one.
+
+    RFC 8555, section 7.3.5. A rollover that was cut short is finished.
+    """
     from certd.app.account import roll_over
 
     chosen = AccountOptions(account=account, key_type=key_type)
@@ -105,7 +122,10 @@ def rollover(account: str, key_type: str, as_json: bool, **place: Any) -> None:
 @options.wait
 @options.as_json
 def deactivate(account: str, yes: bool, as_json: bool, **place: Any) -> None:
-    """End the account for good."""
+    """End the account for good.
+
+    Its certificates stay valid, but no order and no revocation can be signed with it any more.
+    """
     from certd.app.account import deactivate
 
     if not yes:
@@ -131,17 +151,15 @@ def _run(work: "Coroutine[Any, Any, Any]") -> Any:
 
 def _print_all(accounts: "Sequence[AccountResult]", *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"accounts": [_fields(account) for account in accounts]}, ensure_ascii=False))
+        print_json({"accounts": [_fields(account) for account in accounts]})
         return
-    if not accounts:
-        click.echo("no accounts; certd issue registers one when it needs it")
     for account in accounts:
         contact = ", ".join(each.removeprefix("mailto:") for each in account.contact) or "no contact"
         since = f"since {account.created_at:%Y-%m-%d}"
-        click.echo(f"{account.issuer}   {account.status}   {account.key_type.label}   {contact}   {since}")
-        click.echo(f"    {account.url or 'not yet known to the CA: the next use registers it'}")
+        say(f"{account.issuer}   {account.status}   {account.key_type.label}   {contact}   {since}")
+        say(f"    {account.url or 'not yet known to the CA: the next use registers it'}")
         if account.rollover_pending:
-            click.echo("    a change of its key was cut short: certd account rollover finishes it")
+            say("    a change of its key was cut short: certd account rollover finishes it")
 
 
 def _fields(account: "AccountResult") -> dict[str, object]:

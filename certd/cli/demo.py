@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from certd.cli import options
+from certd.cli.terminal import say as print_line
 
 
 @click.command("demo")
@@ -29,11 +30,11 @@ def command(state_dir: Path | None) -> None:
     clock = SystemClock()
 
     def say(what: str, text: str) -> None:
-        click.echo(f"{clock.now():%H:%M:%S}   {what:10}   {text}")
+        print_line(f"{clock.now():%H:%M:%S}   {what:10}   {text}")
 
-    click.echo(f"an ACME CA inside this program, its certificates trusted by nobody else; state in {root}")
+    print_line(f"an ACME CA inside this program, its certificates trusted by nobody else; state in {root}")
     run_until_signalled(run_demo(root, say, TerminalProgress(quiet=True)))
-    click.echo(_files(root))
+    print_line(_files(root))
 
 
 def _files(root: Path) -> str:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certd.cli.commands import Group
+from certd.cli.terminal import print_json, say
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from certd.plugins.fields import Option
 
 
-@click.group("providers")
+@click.group("providers", cls=Group)
 def command() -> None:
     """List the challenge providers, or show one with its options."""
 
@@ -27,12 +30,12 @@ def list_(as_json: bool) -> None:
     providers = _installed()
     rows = [_summary(providers, found) for found in providers]
     if as_json:
-        _print_json({"providers": rows})
+        print_json({"providers": rows})
         return
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['name']:{width}}   {row['summary'] or 'FAIL ' + row['error']}")
-    click.echo("\noptions and an example: certd providers show NAME" if rows else "no providers are installed")
+        say(f"{row['name']:{width}}   {row['summary'] or 'FAIL ' + row['error']}")
+    say("\noptions and an example: certd providers show NAME" if rows else "no providers are installed")
 
 
 @command.command("show")
@@ -42,15 +45,15 @@ def show(name: str, as_json: bool) -> None:
     """Show a provider's options, their defaults, and an example."""
     facts = _facts(_installed(), name)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
-    click.echo(f"{facts['name']}   {facts['summary']}\n{' ' * len(name)}   from {facts['distribution']}\n")
+    say(f"{facts['name']}   {facts['summary']}\n{' ' * len(name)}   from {facts['distribution']}\n")
     width = max((len(option["name"]) for option in facts["options"]), default=0)
     for option in facts["options"]:
         state = "required" if option["required"] else f"default {option['default'] or 'none'}"
-        click.echo(f"  {option['name']:{width}}   {option['doc']}")
-        click.echo(f"  {'':{width}}   {option['type']}; {state}")
-    click.echo(f"\nexample:\n  {facts['example']}")
+        say(f"  {option['name']:{width}}   {option['doc']}")
+        say(f"  {'':{width}}   {option['type']}; {state}")
+    say(f"\nexample:\n  {facts['example']}")
 
 
 def _installed() -> "Providers":
@@ -99,9 +102,3 @@ def _example(name: str, options: "Iterable[Option]") -> str:
     shown = [option for option in options if option.required or option.example]
     given = [f"--dns-option {option.name}={option.example or option.name.upper()}" for option in shown]
     return " ".join(["certd issue -d example.org -d '*.example.org' --dns", name, *given])
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    import json
-
-    click.echo(json.dumps(facts, indent=2))

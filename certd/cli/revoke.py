@@ -1,12 +1,12 @@
 """`certd revoke NAME|FILE`: parses, calls `certd.app.revoke`, prints."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from certd.cli import options
+from certd.cli.terminal import print_json, say
 from certd.model.acme import RevocationReason
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ REASONS = {reason.name.lower().replace("_", "-"): reason for reason in Revocatio
 
 @click.command("revoke")
 @click.argument("what", metavar="NAME|FILE")
-@click.option("--reason", type=click.Choice(list(REASONS)), default="unspecified", show_default=True)
+@click.option(
+    "--reason",
+    type=click.Choice(list(REASONS)),
+    default="unspecified",
+    metavar="REASON",
+    help=f"{', '.join(REASONS)}; a CA may take only some of them.  [default: unspecified]",
+)
 @click.option("--server", default="", metavar="CA", help="The CA, for a certificate that certd did not issue.")
 @options.ca_bundle
 @click.option("--key", type=options.A_FILE, help="The certificate's private key, where no account here ordered it.")
@@ -48,13 +54,13 @@ def command(
 
 def _print(result: "RevokeResult", *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_fields(result), ensure_ascii=False))
+        print_json(_fields(result))
         return
     which = f"{result.name}, generation {result.generation}" if result.name else "a certificate from elsewhere"
     again = " (it had been revoked before)" if result.was_revoked else ""
-    click.echo(f"revoked   {which}, serial {result.serial}, at {result.issuer}, by the {result.by}{again}")
+    say(f"revoked   {which}, serial {result.serial}, at {result.issuer}, by the {result.by}{again}")
     if result.name:
-        click.echo("          the next certd issue for its names replaces it; its files are still in place until then")
+        say("          the next certd issue for its names replaces it; its files are still in place until then")
 
 
 def _fields(result: "RevokeResult") -> dict[str, object]:

@@ -70,4 +70,5 @@ async def _explain(work: Work, failed: Sequence[tuple[Identifier, Problem]]) -> 
         left = max(0, failures_left(earlier, now) - these)
         lines.append(f"{identifier}: {problem}")
         lines.append(f"  {left} of {FAILED_VALIDATIONS} failed validations left for this name this hour")
-    return ChallengeFailed("\n".join(lines), failed=failed, hint="nothing was installed or changed on this host")
+    lines[-1] = f"  nothing was changed; {lines[-1].strip()}"
+    return ChallengeFailed("\n".join(lines), failed=failed)
