@@ -1,10 +1,12 @@
 """dns-01 through a provider: located, journalled, published, seen at the authoritative servers, withdrawn."""
 
+import asyncio
 import base64
 import hashlib
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 from certd.api import Dns01Proof, DnsProvider, ProviderSpec, Tools
@@ -20,11 +22,16 @@ from certd.model.proofs import Proof
 from certd.plugins.opening import open_provider
 from certd.plugins.options import Chosen
 
+PATIENCE = timedelta(seconds=10)  #: no line about servers that are merely slow
+
+_LISTED = 3
+
 
 class DnsPublisher:
     """One provider with one set of options; opened at its first use, closed with *stack*."""
 
     is_the_journal = False
+    lingers = timedelta(0)
 
     def __init__(
         self,
@@ -42,6 +49,7 @@ class DnsPublisher:
         self._authorities = Authorities(settings, tools.clock, tools.random)
         self._stack, self._progress = stack, progress
         self._provider: DnsProvider | None = None
+        self._opening = asyncio.Lock()
 
     @property
     def _clock(self) -> Clock:
@@ -62,10 +70,15 @@ class DnsPublisher:
         await (await self._open()).publish(_records(proofs))
 
     async def wait_until_visible(self, proofs: Sequence[Proof]) -> None:
-        self._progress.note(
-            f"waiting until the name servers of {_zones(proofs)} show {len(_records(proofs))} record(s)"
+        records = _records(proofs)
+        what = f"{len(records)} TXT value{'s' if len(records) > 1 else ''}"
+        self._progress.note(f"waiting until the name servers of {_zones(proofs)} show {what}")
+        told = _Telling(self._progress, self._clock)
+        visible = await wait_until_visible(
+            records, self._authorities, self._clock, self._random, watcher=told.still_waiting
         )
-        await wait_until_visible(_records(proofs), self._authorities, self._clock, self._random)
+        if visible.unheard:
+            self._progress.note(f"not waited for: {_listed(visible.unheard)}")
 
     async def wait_until_asked(self, proofs: Sequence[Proof]) -> None:
         """It cannot be seen here."""
@@ -74,14 +87,35 @@ class DnsPublisher:
         await (await self._open()).withdraw(_records(proofs))
 
     async def _open(self) -> DnsProvider:
-        if self._provider is None:
-            opened = open_provider(self._spec, self._chosen, self._tools)
-            self._provider = await self._stack.enter_async_context(opened)
-        return self._provider
+        async with self._opening:
+            if self._provider is None:
+                opened = open_provider(self._spec, self._chosen, self._tools)
+                self._provider = await self._stack.enter_async_context(opened)
+            return self._provider
+
+
+class _Telling:
+    """Who is waited for, once it takes long: a line when that changes, and none for each question."""
+
+    def __init__(self, progress: Progress, clock: Clock) -> None:
+        self._progress, self._clock = progress, clock
+        self._not_before = clock.now() + PATIENCE
+        self._told: tuple[str, ...] = ()
+
+    def still_waiting(self, complaints: Sequence[str]) -> None:
+        now = self._clock.now()
+        if complaints and now >= self._not_before and tuple(complaints) != self._told:
+            self._told, self._not_before = tuple(complaints), now + PATIENCE
+            self._progress.note(f"still waiting for {_listed(complaints)}")
 
 
 def _records(proofs: Iterable[Proof]) -> frozenset[Dns01Proof]:
     return frozenset(Dns01Proof(name=proof.name, value=proof.value, zone=proof.zone) for proof in proofs)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
+    return "; ".join(texts[:_LISTED]) + more
 
 
 def _zones(proofs: Iterable[Proof]) -> str:

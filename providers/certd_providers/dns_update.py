@@ -31,7 +31,10 @@ _HINTS = {
     dns.rcode.NOTZONE: (False, "a name lies outside of the zone: is there a zone cut that DNS does not show?"),
     dns.rcode.NOTIMP: (False, "this server takes no DNS UPDATE"),
     dns.rcode.FORMERR: (False, "this server does not understand the update"),
-    dns.rcode.SERVFAIL: (True, "the server's log says why; often it cannot write the zone's journal file"),
+    dns.rcode.SERVFAIL: (
+        True,
+        "the server's log says why: often it cannot write the zone's journal file, or the name has too many values",
+    ),
 }
 
 
