@@ -24,6 +24,7 @@ from certd.app.result import CHECKED, IssueResult
 from certd.app.why import why
 from certd.app.wish import Wish
 from certd.ca.directory import offered_profiles
+from certd.files.state_dir import refuse_shared
 from certd.issue.ports import Progress
 from certd.ledger.file import open_to_read, storage_error
 from certd.ledger.glance import glance
@@ -37,6 +38,8 @@ async def rehearse(request: IssueRequest, wish: Wish, progress: Progress, clock:
     """What `certd issue` would do, as far as that can be known without doing it. Raises what it would raise."""
     clock, desired = clock or SystemClock(), wish.desired
     check_place(request.state_dir, "the state directory")
+    if request.state_dir.is_dir():
+        refuse_shared(request.state_dir)
     _check_copies(request.out.directory, wish)
     _check_command(wish.reload)
     real = Place(request.state_dir)

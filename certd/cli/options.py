@@ -27,7 +27,7 @@ def _a_day_at_most(_context: click.Context, _parameter: click.Parameter, seconds
 
 
 A_FILE = click.Path(dir_okay=False, path_type=Path)
-A_DIRECTORY = Absolute(path_type=Path)
+A_DIRECTORY = Absolute(readable=False, path_type=Path)
 
 server = click.option(
     "--server",

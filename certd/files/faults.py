@@ -9,7 +9,7 @@ from certd.model.errors import StorageError
 
 _REASONS: dict[int, tuple[str, str]] = {
     errno.EACCES: ("permission denied", "run certd as the directory's owner, or give --state-dir or --out another one"),
-    errno.EPERM: ("not permitted", "changing the owner of a file needs root"),
+    errno.EPERM: ("not permitted", "changing the owner of a file needs root; some file systems take no files at all"),
     errno.EROFS: ("the file system is read-only", "remount it, or choose a directory that can be written"),
     errno.ENOSPC: (
         "no space left (blocks or inodes)",

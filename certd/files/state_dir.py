@@ -36,11 +36,12 @@ def open_state_dir(path: Path, access: Access = PRIVATE) -> None:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with opened(path.parent) as parent:
                 make_directory(path.name, at=parent, access=access)
-    _refuse_shared(path)
+    refuse_shared(path)
     check_writable(path)
 
 
-def _refuse_shared(path: Path) -> None:
+def refuse_shared(path: Path) -> None:
+    """Raises StorageError for a directory that others can write to, or that is somebody else's."""
     with told(path, "look at the state directory"):
         seen = path.stat()
     if seen.st_mode & 0o022:
