@@ -56,6 +56,10 @@ class Providers:
     def names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(each.name for each in self._found))
 
+    def distributions(self, name: str) -> str:
+        """Who brings it, with versions."""
+        return " and ".join(each.distribution for each in self._found if each.name == name)
+
     def load(self, name: str) -> ProviderSpec[Any]:
         """Import one provider. Raises ConfigError: unknown (with those there are), claimed twice, or broken."""
         candidates = [each for each in self._found if each.name == name]
@@ -65,8 +69,9 @@ class Providers:
             case [only]:
                 return _load(only)
             case _:
-                owners = " and ".join(each.distribution for each in candidates)
-                raise ConfigError(f"provider {name}: is brought by {owners}", hint="uninstall one of them")
+                raise ConfigError(
+                    f"provider {name}: is brought by {self.distributions(name)}", hint="uninstall one of them"
+                )
 
     def _unknown(self, name: str) -> ConfigError:
         near = difflib.get_close_matches(name, self.names, 1)

@@ -28,7 +28,7 @@ class Kind(Enum):
     FLAG = "yes or no"
     PATH = "path"
     LIST = "list, separated by commas"
-    SECRET = "secret, by reference"  # noqa: S105 - what people read, not a password
+    SECRET = "secret, by reference (file:, env:, credential:)"  # noqa: S105 - what people read, not a password
 
 
 _KINDS: dict[Any, Kind] = {
