@@ -42,7 +42,7 @@ async def run_issue(request: IssueRequest, progress: Progress, clock: Clock | No
     if request.dry_run:
         return await rehearse(request, wish, progress, clock)
     check_out(request.out.directory, wish.access)
-    async with open_house(request.state_dir, wait=request.wait, clock=clock) as house:
+    async with open_house(request.state_dir, wait=request.wait, clock=clock, told=progress.note) as house:
         run = _Run(request, wish, house, progress)
         await run.sweep()
         result = await run.bring_up_to_date()
@@ -68,7 +68,7 @@ class _Run:
             return
         async with AsyncExitStack() as stack:
             publishers = reopen_only(self.house, stack, self.progress)
-            for failure in await withdraw(self.house.ledger, publishers, None, rows):
+            for failure in await withdraw(self.house.ledger, publishers, None, rows, self.house.clock.now()):
                 self.progress.note(f"{failure}; it stays in the journal and is withdrawn at the next run")
 
     async def bring_up_to_date(self) -> IssueResult:

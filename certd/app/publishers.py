@@ -20,6 +20,9 @@ LISTENER = "listener"
 WEBROOT = "webroot"
 DNS = "dns:"  # and the provider's name
 
+#: CAs look from several places, and some look once more after the authorization is valid (invariant 5).
+LATE_LOOKS = timedelta(minutes=1)
+
 #: A listener that has answered our own question once is believed for this long.
 BELIEVED_FOR = timedelta(minutes=10)
 
@@ -35,6 +38,7 @@ class ListenerPublisher:
     method: str = LISTENER
     options: str = "{}"
     is_the_journal: bool = True
+    lingers: timedelta = timedelta(0)  # in the journal; the listener itself goes on answering while it lives
     _checked_at: datetime | None = field(default=None, init=False)
 
     async def prove(self, identifier: Identifier, key_authorization: str) -> Proof:
@@ -67,6 +71,7 @@ class WebrootPublisher:
     directory: Path
     method: str = WEBROOT
     is_the_journal: bool = False
+    lingers: timedelta = LATE_LOOKS
 
     @property
     def options(self) -> str:

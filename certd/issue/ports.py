@@ -70,6 +70,11 @@ class Publisher(Protocol):
         """True: the journal's rows are the answers themselves, so publishing and withdrawing is committing."""
         ...
 
+    @property
+    def lingers(self) -> timedelta:
+        """How long its answers stay in the world once they are not needed: a CA may look again, from elsewhere."""
+        ...
+
     async def prove(self, identifier: Identifier, key_authorization: str) -> Proof:
         """The proof to journal: computed, and for DNS located (CNAMEs followed, zone found). Publishes nothing."""
         ...

@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from certd.issue.ports import Ledger, Publisher, Publishers
 from certd.issue.work import Work, each
@@ -58,21 +59,28 @@ async def withdraw_all(work: Work) -> None:
     """Withdraw the order's proofs: its authorizations are all final, or it is dead."""
     tools = work.tools
     rows = await tools.ledger.proofs(work.order.id)
-    for failure in await withdraw(tools.ledger, tools.publishers, work.claim, rows):
+    for failure in await withdraw(tools.ledger, tools.publishers, work.claim, rows, tools.clock.now()):
         tools.progress.note(f"{failure}; it stays in the journal and is withdrawn at the next run")
 
 
 async def withdraw(
-    ledger: Ledger, publishers: Publishers, claim: Claim | None, rows: Sequence[ProofRecord]
+    ledger: Ledger, publishers: Publishers, claim: Claim | None, rows: Sequence[ProofRecord], now: datetime
 ) -> list[CertdError]:
-    """Fence, withdraw, record; what could not be withdrawn stays in the journal for the next sweep, and is returned."""
-    groups, failures = _by_method(publishers, rows)
+    """Fence, withdraw, record; what could not be withdrawn stays in the journal for the next sweep, and is returned.
+
+    What lingers is fenced now, and withdrawn by the first sweep after its time.
+    """
+    groups, failures = _by_method(
+        publishers, [row for row in rows if row.withdraw_at is None or row.withdraw_at <= now]
+    )
     gone = [row for publisher, group in groups if publisher.is_the_journal for row in group]
-    loud = [(publisher, group) for publisher, group in groups if not publisher.is_the_journal]
+    loud = [(p, [_fenced(row, now + p.lingers) for row in group]) for p, group in groups if not p.is_the_journal]
     if loud:
-        fenced = [replace(row, state=ProofState.WITHDRAWING) for _, group in loud for row in group]
-        await ledger.commit(claim, Step.WITHDRAWAL_FENCED, *fenced)
-    for publisher, group in loud:
+        await ledger.commit(claim, Step.WITHDRAWAL_FENCED, *(row for _, group in loud for row in group))
+    for publisher, fenced in loud:
+        group = [row for row in fenced if row.withdraw_at is not None and row.withdraw_at <= now]
+        if not group:
+            continue
         try:
             with step(Step.PROOFS_WITHDRAWN):
                 await publisher.withdraw([row.proof for row in group])
@@ -83,6 +91,10 @@ async def withdraw(
     if gone:
         await ledger.commit(claim, Step.WITHDRAWAL_STORED, *(replace(row, state=ProofState.WITHDRAWN) for row in gone))
     return failures
+
+
+def _fenced(row: ProofRecord, withdraw_at: datetime) -> ProofRecord:
+    return replace(row, state=ProofState.WITHDRAWING, withdraw_at=row.withdraw_at or withdraw_at)
 
 
 def _by_publisher(pairs: Iterable[tuple[Publisher, Proof]]) -> list[tuple[Publisher, list[Proof]]]:

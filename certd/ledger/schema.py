@@ -45,7 +45,7 @@ CREATE TABLE proofs (
   id TEXT PRIMARY KEY, order_id TEXT NOT NULL REFERENCES orders (id), authorization_url TEXT NOT NULL,
   type TEXT NOT NULL, identifier TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, zone TEXT NOT NULL,
   method TEXT NOT NULL, options TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL,
-  node TEXT NOT NULL, epoch INTEGER NOT NULL
+  withdraw_at INTEGER, node TEXT NOT NULL, epoch INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX open_proofs ON proofs (order_id) WHERE state <> 'withdrawn';
 CREATE INDEX proofs_by_order ON proofs (order_id);

@@ -67,6 +67,7 @@ class ProofRecord:
     options: str  # canonical JSON
     state: ProofState
     created_at: datetime
+    withdraw_at: datetime | None = None  # fenced, and left in the world until then (invariant 5)
 
 
 class ProofLookup(Protocol):

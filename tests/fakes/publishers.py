@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from certd.ledger.live_proofs import LiveProofs
 from certd.model.acme import ChallengeType
@@ -61,6 +62,7 @@ class FakePublisher:
     method: str
     options: str = "{}"
     is_the_journal: bool = False
+    lingers: timedelta = timedelta(0)
     broken: Exception | None = None
     publishes: int = 0
     invisible: Exception | None = None

@@ -98,7 +98,7 @@ class Place:
 
         async def act(ledger: Ledger) -> tuple[Generation, Renewal]:
             tools = await self.tools(ledger, methods or (self.webroot,), patience or Patience())
-            strays = await withdraw(ledger, tools.publishers, None, await ledger.stray_proofs())
+            strays = await withdraw(ledger, tools.publishers, None, await ledger.stray_proofs(), self.clock.now())
             self.progress.notes.extend(map(str, strays))
             return await issue(tools, wish or desired(), finding, by_person=by_person)
 
@@ -115,7 +115,7 @@ class Place:
             if generation is None or await ledger.open_order(wish.name) is not None:
                 return False
             tools = await self.tools(ledger, (self.webroot,), Patience())
-            await withdraw(ledger, tools.publishers, None, await ledger.stray_proofs())
+            await withdraw(ledger, tools.publishers, None, await ledger.stray_proofs(), self.clock.now())
             await tools.files.write(generation)
             await refresh_renewal(tools, generation)
             return True

@@ -166,7 +166,7 @@ async def test_a_run_that_lost_its_claim_withdraws_nothing(place: Place) -> None
         ledger.release(claim)
         tools = await place.tools(ledger, (place.dns,), Patience())
         with pytest.raises(ClaimLost):
-            await withdraw(ledger, tools.publishers, claim, await ledger.proofs(row.id))
+            await withdraw(ledger, tools.publishers, claim, await ledger.proofs(row.id), place.clock.now())
 
     await place.on_ledger(late)
     assert place.world.ours
