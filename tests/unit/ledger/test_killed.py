@@ -11,9 +11,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(
-    ("rounds", "seed"), [(25, 1), pytest.param(1000, 2, marks=[pytest.mark.long, pytest.mark.timeout(900)])]
-)
+@pytest.mark.timeout(900)  # a busy machine takes its time to start processes
+@pytest.mark.parametrize(("rounds", "seed"), [(16, 1), pytest.param(1000, 2, marks=pytest.mark.long)])
 def test_a_killed_writer_loses_nothing_and_leaves_the_ledger_whole(tmp_path: Path, rounds: int, seed: int) -> None:
     argv = [sys.executable, "-m", "tests.unit.ledger.killed", str(tmp_path), str(rounds), str(seed)]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
