@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.bare_loop import bare_client
 from bench.engine import engine
+from certd.__main__ import collect_rarely
 
 Issue = Callable[[str], Awaitable[object]]
 
@@ -35,6 +36,7 @@ async def main(which: str, directory_url: str, bundle: str, port: str, state: st
         async with bare_client(directory_url, bundle, int(port)) as bare:
             spent = await crowd(bare.issue, int(count), int(at_once))
     else:
+        collect_rarely()  # as in each certd
         async with engine(directory_url, Path(bundle), int(port), Path(state)) as ours:
             spent = await crowd(ours.issue, int(count), int(at_once))
     print(json.dumps(spent))

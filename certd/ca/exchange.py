@@ -8,9 +8,9 @@ they are the planner's.
 
 import asyncio
 import random as random_
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from certd.ca.kinds import MOST_REQUESTS, Allowance, Kind
 from certd.ca.nonces import Nonces, valid_nonce
@@ -23,6 +23,8 @@ from certd.ca.wire import POST_AS_GET, Signer
 from certd.model.clock import Clock
 from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable
 from certd.model.problems import Problem, Reaction
+
+T = TypeVar("T")
 
 _PAUSE_SECONDS = (0.05, 0.25)
 
@@ -63,8 +65,7 @@ class Exchange:
 
     async def get(self, kind: Kind, url: str) -> Reply:
         """An unauthenticated GET: directory and renewalInfo only (§6.3). Raises CaError."""
-        async with self._deadline(kind):
-            reply = await self._repeated(kind, lambda: self._transport.get(url, kind))
+        reply = await self._within(kind, self._repeated(kind, lambda: self._transport.get(url, kind)))
         self._note_date(reply)
         return self._accepted(kind, reply)
 
@@ -85,8 +86,7 @@ class Exchange:
 
     async def meet(self) -> None:
         """Ask newNonce unless a nonce is at hand; it is kept for the next request. Raises CaError."""
-        async with self._deadline(Kind.NEW_NONCE):
-            self._nonces.put(await self._nonces.take())
+        self._nonces.put(await self._within(Kind.NEW_NONCE, self._nonces.take()))
 
     def retry_after(self, reply: Reply) -> datetime | None:
         """The CA's own moment for asking again, on our clock."""
@@ -96,9 +96,7 @@ class Exchange:
         return parse_retry_after(value, self._clock.now(), parse_http_date(reply.header("Date")))
 
     async def _post(self, kind: Kind, url: str, payload: bytes, signer: Signer, static: str) -> Reply:
-        async with self._deadline(kind):
-            reply = await self._tries(kind, url, payload, signer, static)
-        return self._accepted(kind, reply)
+        return self._accepted(kind, await self._within(kind, self._tries(kind, url, payload, signer, static)))
 
     async def _tries(self, kind: Kind, url: str, payload: bytes, signer: Signer, static: str) -> Reply:
         """Send until the nonce is not what is wrong. Raises NoncesRefused when ten requests were not enough."""
@@ -170,14 +168,13 @@ class Exchange:
         if date is not None and date != self._date and (moment := parse_http_date(date)) is not None:
             self._date, self.clock_skew = date, moment - self._clock.now()
 
-    @asynccontextmanager
-    async def _deadline(self, kind: Kind) -> AsyncIterator[None]:
+    async def _within(self, kind: Kind, asking: Awaitable[T]) -> T:
         # Loop time, because the other side's time is real even where ours is injected: a clock that leaps over a wait
         # would end every request at once.
         seconds = self._allowances[kind].seconds
         try:
             async with asyncio.timeout(seconds):
-                yield
+                return await asking
         except TimeoutError:
             raise CaUnreachable(f"{self.what}: {kind.value}: no complete reply within {seconds:g} s") from None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -72,6 +73,7 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+@lru_cache(maxsize=8)  # who checks a chain asks for its facts in the next moment
 def parse_leaf(der: bytes) -> LeafFacts:
     """Read the end-entity certificate of a chain. Raises ChainRejected when it cannot be read whole."""
     certificate = load_certificate(der)

@@ -27,11 +27,10 @@ _CURVES: dict[KeyType, ec.EllipticCurve] = {
     KeyType.EC521: ec.SECP521R1(),
 }
 _RSA_SIZES = {KeyType.RSA2048: 2048, KeyType.RSA3072: 3072, KeyType.RSA4096: 4096}
-_HASHES: dict[Algorithm, hashes.HashAlgorithm] = {
-    Algorithm.ES256: hashes.SHA256(),
-    Algorithm.ES384: hashes.SHA384(),
-    Algorithm.ES512: hashes.SHA512(),
-    Algorithm.RS256: hashes.SHA256(),
+_ECDSA = {
+    Algorithm.ES256: ec.ECDSA(hashes.SHA256()),
+    Algorithm.ES384: ec.ECDSA(hashes.SHA384()),
+    Algorithm.ES512: ec.ECDSA(hashes.SHA512()),
 }
 
 # The body ends at the next dashes, whatever they begin: a search that goes on past them is quadratic (CVE-2024-12401).
@@ -94,9 +93,9 @@ class SoftwareKey:
             raise KeyStoreError(f"{self.type.label} key: cannot sign with {algorithm.value}")
         match self._key:
             case ec.EllipticCurvePrivateKey():
-                return self._key.sign(data, ec.ECDSA(_HASHES[algorithm]))
+                return self._key.sign(data, _ECDSA[algorithm])
             case rsa.RSAPrivateKey():
-                return self._key.sign(data, padding.PKCS1v15(), _HASHES[algorithm])
+                return self._key.sign(data, padding.PKCS1v15(), hashes.SHA256())
             case _:
                 return self._key.sign(data)
 
