@@ -67,7 +67,7 @@ class DnsPublisher:
         return Proof(ChallengeType.DNS_01, identifier, located.name, value, located.zone)
 
     async def publish(self, proofs: Sequence[Proof]) -> None:
-        await (await self._open()).publish(_records(proofs))
+        await (await self.open()).publish(_records(proofs))
 
     async def wait_until_visible(self, proofs: Sequence[Proof]) -> None:
         records = _records(proofs)
@@ -84,9 +84,13 @@ class DnsPublisher:
         """It cannot be seen here."""
 
     async def withdraw(self, proofs: Sequence[Proof]) -> None:
-        await (await self._open()).withdraw(_records(proofs))
+        await (await self.open()).withdraw(_records(proofs))
 
-    async def _open(self) -> DnsProvider:
+    async def open(self) -> DnsProvider:
+        """The provider; done before an order is placed, it tells of a missing secret or program in time.
+
+        Raises ConfigError.
+        """
         async with self._opening:
             if self._provider is None:
                 opened = open_provider(self._spec, self._chosen, self._tools)

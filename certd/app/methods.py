@@ -65,7 +65,7 @@ async def open_methods(
     stack: AsyncExitStack,
     progress: Progress,
 ) -> Methods:
-    """Bind the ports, choose the provider; all that is opened is closed with *stack*.
+    """Bind the ports, open the provider; all that is opened is closed with *stack*.
 
     Raises ConfigError, ListenError (a webroot that is not there; who holds the port, and ways around it).
     """
@@ -78,7 +78,8 @@ async def open_methods(
     for type_ in allowed:
         if type_ is ChallengeType.DNS_01:
             if provider is not None:
-                current[type_] = provider.publisher(house, stack, progress)
+                current[type_] = publisher = provider.publisher(house, stack, progress)
+                await publisher.open()
         elif type_ is ChallengeType.HTTP_01 and options.webroot is not None:
             current[type_] = WebrootPublisher(options.webroot.absolute())
         else:

@@ -144,14 +144,19 @@ class Authorities:
             return servers  # whoever asks them next says what they do
         return () if _referral(reply, zone, dns.name.from_text(above)) is not None else servers
 
-    async def _walk(self, name: dns.name.Name) -> dns.name.Name:
+    async def _walk(self, start: dns.name.Name) -> dns.name.Name:
+        name = start
         while True:
             reply = await self._lookup(name, dns.rdatatype.SOA)
             # The SOA of an alias's target is beside the point; only one at or above the name tells its zone.
             if (zone := _soa_above(reply, name)) is not None:
                 return zone
             if name == dns.name.root:
-                raise DnsError("no zone found: not even the root has a SOA record at the resolver", retry=True)
+                raise DnsError(
+                    f"{shown(start)}: its zone was not found: the resolver knows no SOA record, not even the root's",
+                    retry=True,
+                    hint="name another resolver, --dns-resolver ADDR[:PORT], or the zone: --dns-server ZONE=ADDR:PORT",
+                )
             name = name.parent()
 
     async def _ask_zone(self, zone: dns.name.Name, name: dns.name.Name) -> dns.message.Message:

@@ -4,12 +4,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
-from certd.api import Dns01Proof, DnsProvider, ProviderSpec, Secret, Tools
+from certd.api import ConfigError, Dns01Proof, DnsProvider, ProviderSpec, Secret, Tools
 from certd.app.dns_publisher import DnsPublisher
 from certd.dns.errors import DnsError
 from certd.dns.settings import DnsSettings
@@ -112,6 +112,17 @@ async def test_proving_opens_nothing(scene: Scene) -> None:
     await prove(scene, "example.test")
 
     assert scene.provider.calls == []
+
+
+async def test_a_secret_that_is_not_there_is_told_as_soon_as_it_is_opened(scene: Scene) -> None:
+    """Which is before an order: an order that waits for a file to be mended is a validation half spent."""
+
+    def missing(reference: str) -> Secret[str]:
+        raise ConfigError(f"{reference}: the variable is not set")
+
+    scene.publisher._tools = replace(scene.publisher._tools, secret=missing)
+    with pytest.raises(ConfigError, match="provider memory: token: env:TOKEN: the variable is not set"):
+        await scene.publisher.open()
 
 
 async def test_it_is_opened_once_however_many_begin_and_closed_with_the_stack(scene: Scene) -> None:

@@ -183,6 +183,21 @@ async def test_a_dead_resolver_is_an_error_with_the_option_that_helps() -> None:
     assert "--dns-resolver" in caught.value.hint
 
 
+async def test_a_resolver_that_knows_of_no_zone_is_told() -> None:
+    """Of a container or a laboratory: it answers for some names, and for nothing above them."""
+
+    async def ask(server: Server, question: Question) -> dns.message.Message:
+        return dns.message.make_response(dns.message.make_query(question.name, question.type))
+
+    authorities = Authorities(parse_dns_settings(resolvers=[RESOLVER]), ManualClock(), ask=ask)
+    with pytest.raises(DnsError, match=r"^example\.test: its zone was not found: the resolver knows no SOA") as caught:
+        await authorities.locate("example.test")
+
+    assert caught.value.retry
+    assert "--dns-resolver" in caught.value.hint
+    assert "--dns-server" in caught.value.hint
+
+
 async def test_the_second_resolver_answers_where_the_first_is_dead() -> None:
     authorities = two_zones().authorities(resolvers=(Server("192.0.2.66"), Server(RESOLVER)))
 

@@ -18,7 +18,7 @@ from certd.dns.reading import MOST_RECORDS, MOST_WITH_NAMES, Malformed, read_ans
 A, NS, CNAME, SOA, PTR, TXT, RRSIG, OPT, HIP, TSIG = 1, 2, 5, 6, 12, 16, 46, 41, 55, 250
 POINTER = b"\xc0\x0c"  # to the question's name
 DEEPEST = dns.name.Name([b"a"] * 126 + [b""])  # what takes a parser longest
-QUERY = dns.message.make_query("_acme-challenge.example.test", "TXT", use_edns=0)
+QUERY = dns.message.make_query("_acme-challenge.example.test", "TXT", use_edns=0, id=0x1234)
 
 
 def honest(query: dns.message.Message = QUERY, *records: str) -> dns.message.Message:
@@ -34,7 +34,7 @@ def message(
     *records: tuple[int, bytes], count: int = 1, section: int = 0, name: dns.name.Name = DEEPEST
 ) -> tuple[bytes, dns.message.Message]:
     """*count* times the records (type, data) in one section, all of them with the question's name."""
-    query = dns.message.make_query(name, "TXT")
+    query = dns.message.make_query(name, "TXT", id=0x1234)
     counts = [0, 0, 0]
     counts[section] = count * len(records)
     data = b"".join(POINTER + struct.pack("!HHIH", kind, 1, 60, len(rdata)) + rdata for kind, rdata in records)
