@@ -174,8 +174,7 @@ class Authorities:
             raise DnsError(
                 f"{shown(name)}: no name server of {shown(zone)} answered: {failure}",
                 retry=True,
-                hint="certd asks them on UDP and TCP port 53; where it cannot reach them, name one that it can: "
-                f"--dns-server {shown(zone)}=ADDR:PORT",
+                hint=reach_hint(shown(zone), given=given),
             ) from None
 
     async def _discover(self, zone: dns.name.Name) -> tuple[Server, ...]:
@@ -203,6 +202,16 @@ class Authorities:
             servers = self.settings.resolvers or await asyncio.to_thread(system_resolvers)
             self._resolver = Resolver(servers, self.ask)
         return self._resolver
+
+
+def reach_hint(zone: str, *, given: bool) -> str:
+    """What to do where no server of *zone* answers; *given*: they are those of --dns-server."""
+    if given:
+        return "--dns-server names this one; is it up, and does it answer on UDP and TCP?"
+    return (
+        "certd asks them on UDP and TCP port 53; where it cannot reach them, name one that it can: "
+        f"--dns-server {zone}=ADDR:PORT"
+    )
 
 
 async def locate(

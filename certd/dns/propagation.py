@@ -11,12 +11,11 @@ import asyncio
 import random as randomness
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import dns.name
 
 from certd.api import Dns01Proof
-from certd.dns.authorities import Authorities
+from certd.dns.authorities import Authorities, reach_hint
 from certd.dns.errors import DnsError
 from certd.dns.witness import AGREEMENTS, PACE, Pace, Witness
 from certd.model.clock import Clock, deadline
@@ -63,7 +62,7 @@ async def wait_until_visible(
             for task in tasks:
                 task.cancel()
     except TimeoutError:
-        raise _too_late(zones, limit) from None
+        raise _too_late(zones, authorities) from None
     return Visible(tuple(text for zone in zones for text in zone.unheard()))
 
 
@@ -107,7 +106,8 @@ def _by_zone(wanted: Iterable[Dns01Proof]) -> dict[str, list[Dns01Proof]]:
     return zones
 
 
-def _too_late(zones: Iterable[_Zone], waited: timedelta) -> DnsError:
+def _too_late(zones: Iterable[_Zone], authorities: Authorities) -> DnsError:
+    waited = authorities.settings.propagation_timeout
     late = [zone for zone in zones if not zone.agreed]
     complaints = [text for zone in late for text in zone.complaints()]
     unheard = [text for zone in late for text in zone.unheard() if text not in complaints]
@@ -116,15 +116,10 @@ def _too_late(zones: Iterable[_Zone], waited: timedelta) -> DnsError:
     text += _listed(complaints or ["answers keep changing"])
     if unheard:
         text += f"; not waited for: {_listed(unheard)}"
-    reachable = all(zone.reachable for zone in late)
-    hint = "slow secondaries need a longer --propagation-timeout" if reachable else _UNREACHABLE.format(late[0].name)
+    hint = "slow secondaries need a longer --propagation-timeout"
+    if unreachable := next((zone.name for zone in late if not zone.reachable), None):
+        hint = reach_hint(unreachable, given=authorities.settings.given_zone(unreachable) is not None)
     return DnsError(text, retry=True, hint=hint)
-
-
-_UNREACHABLE = (
-    "certd asks name servers on UDP and TCP port 53; where it cannot reach them, name one that it can: "
-    "--dns-server {}=ADDR:PORT"
-)
 
 
 def _listed(texts: Sequence[str]) -> str:

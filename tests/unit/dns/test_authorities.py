@@ -365,8 +365,9 @@ class TestGivenServers:
 
     async def test_a_given_server_that_is_dead_is_named(self) -> None:
         authorities = two_zones().authorities(servers=((".", Server("192.0.2.66", 5353)),))
-        with pytest.raises(DnsError, match=r"no name server of \. answered: 192\.0\.2\.66:5353: no answer"):
+        with pytest.raises(DnsError, match=r"no name server of \. answered: 192\.0\.2\.66:5353: no answer") as caught:
             await authorities.locate("example.test")
+        assert caught.value.hint.startswith("--dns-server names this one; is it up")
 
     async def test_a_cname_out_of_a_given_zone_is_followed_by_the_resolver(self) -> None:
         world = two_zones()
