@@ -14,7 +14,7 @@ from certd.issue.ports import Ledger, Publisher, Publishers
 from certd.issue.work import Work, each
 from certd.model.errors import CertdError
 from certd.model.proofs import Proof, ProofId, ProofRecord, ProofState
-from certd.model.records import Claim
+from certd.model.records import Claim, OrderState
 from certd.model.steps import Step, step
 
 
@@ -56,30 +56,37 @@ def proof_id(order_id: str, authorization_url: str, publisher: Publisher, proof:
 
 
 async def withdraw_all(work: Work) -> None:
-    """Withdraw the order's proofs: its authorizations are all final, or it is dead."""
-    tools = work.tools
+    """Withdraw the order's proofs: its authorizations are all final, or it is dead (and nobody looks any more)."""
+    tools, lives = work.tools, work.order.state is not OrderState.DEAD
     rows = await tools.ledger.proofs(work.order.id)
-    for failure in await withdraw(tools.ledger, tools.publishers, work.claim, rows, tools.clock.now()):
+    for failure in await withdraw(tools.ledger, tools.publishers, work.claim, rows, tools.clock.now(), linger=lives):
         tools.progress.note(f"{failure}; it stays in the journal and is withdrawn at the next run")
 
 
 async def withdraw(
-    ledger: Ledger, publishers: Publishers, claim: Claim | None, rows: Sequence[ProofRecord], now: datetime
+    ledger: Ledger,
+    publishers: Publishers,
+    claim: Claim | None,
+    rows: Sequence[ProofRecord],
+    now: datetime,
+    *,
+    linger: bool = False,
 ) -> list[CertdError]:
     """Fence, withdraw, record; what could not be withdrawn stays in the journal for the next sweep, and is returned.
 
-    What lingers is fenced now, and withdrawn by the first sweep after its time.
+    *linger*: what its publisher lets stay for a while is fenced only, and withdrawn by the first sweep after its time.
     """
-    groups, failures = _by_method(
-        publishers, [row for row in rows if row.withdraw_at is None or row.withdraw_at <= now]
-    )
+    groups, failures = _by_method(publishers, [row for row in rows if _is_due(row, now)])
     gone = [row for publisher, group in groups if publisher.is_the_journal for row in group]
-    loud = [(p, [_fenced(row, now + p.lingers) for row in group]) for p, group in groups if not p.is_the_journal]
+    loud = [
+        (publisher, [_fenced(row, now + publisher.lingers if linger else now) for row in group])
+        for publisher, group in groups
+        if not publisher.is_the_journal
+    ]
     if loud:
         await ledger.commit(claim, Step.WITHDRAWAL_FENCED, *(row for _, group in loud for row in group))
     for publisher, fenced in loud:
-        group = [row for row in fenced if row.withdraw_at is not None and row.withdraw_at <= now]
-        if not group:
+        if not (group := [row for row in fenced if _is_due(row, now)]):
             continue
         try:
             with step(Step.PROOFS_WITHDRAWN):
@@ -95,6 +102,10 @@ async def withdraw(
 
 def _fenced(row: ProofRecord, withdraw_at: datetime) -> ProofRecord:
     return replace(row, state=ProofState.WITHDRAWING, withdraw_at=row.withdraw_at or withdraw_at)
+
+
+def _is_due(row: ProofRecord, now: datetime) -> bool:
+    return row.withdraw_at is None or row.withdraw_at <= now
 
 
 def _by_publisher(pairs: Iterable[tuple[Publisher, Proof]]) -> list[tuple[Publisher, list[Proof]]]:

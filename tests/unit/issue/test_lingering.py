@@ -8,7 +8,7 @@ from certd.issue.issue import issue
 from certd.issue.ports import Patience
 from certd.ledger.ledger import Ledger
 from certd.model.acme import ChallengeType
-from certd.model.errors import CaUnreachable, ListenError, TryLater
+from certd.model.errors import CaUnreachable, ChallengeFailed, ListenError, TryLater
 from certd.model.proofs import ProofRecord, ProofState
 from certd.model.steps import Step, set_trap
 from tests.fakes.ca import Fault
@@ -66,6 +66,15 @@ async def test_the_minute_begins_when_the_answer_is_no_longer_needed(place: Plac
     (row,) = await journal(place)
     assert row.withdraw_at is not None
     assert row.withdraw_at - began > 2 * MINUTE
+
+
+async def test_a_dead_orders_answers_go_at_once(place: Place) -> None:
+    """Nobody looks at them any more, and whoever sees a failure looks for what it left."""
+    place.world.blind = True
+    with pytest.raises(ChallengeFailed):
+        await place.issue()
+    assert not place.world.ours
+    assert await journal(place) == []
 
 
 async def test_what_is_published_again_is_no_longer_to_be_withdrawn(place: Place) -> None:
