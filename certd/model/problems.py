@@ -111,9 +111,12 @@ class Problem:
         if self.reaction is Reaction.WITHOUT_REPLACES:
             return True
         text = self.detail.lower()
+        if self.kind == "serverInternal":  # else the CA's own trouble, and the order is worth its `replaces`
+            return "order for the given certificate" in text
         return self.kind in {"malformed", "unauthorized", "notFound"} and ("replace" in text or "certid" in text)
 
     def __str__(self) -> str:
-        return (
-            f"{self.detail or 'no detail given'} ({self.type if self.type != 'about:blank' else f'HTTP {self.status}'})"
-        )
+        detail = self.detail or "no detail given"
+        if self.type != "about:blank":
+            return f"{detail} ({self.type})"
+        return detail if detail.startswith(f"HTTP {self.status} ") else f"{detail} (HTTP {self.status})"
