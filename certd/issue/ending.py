@@ -1,7 +1,8 @@
-"""How an order ends otherwise than well: dead in the journal, then at the CA, then its proofs go (invariant 5).
+"""How an order ends otherwise than well: dead in the journal, ended at the CA, its proofs gone (invariant 5).
 
-In this sequence, because what a crash cuts off is made good later: a dead order's proofs are swept by the next run, and
-an order that is still open at the CA is ended when the CA hands it out again.
+One that failed is recorded first, because failures count; one that is given up ends at the CA first, because the run
+after a crash gives it up again, and no order stays open there that nobody looks after. A dead order's proofs are swept
+by the next run.
 """
 
 import contextlib
@@ -38,8 +39,8 @@ async def end(
 async def abandon(work: Work, why: str, pending: Iterable[str] | None = None) -> None:
     """Give up an order; *pending* if its authorizations are known, else they are looked up."""
     row = work.order
-    event = OrderAbandoned(row.name, row.issuer, row.url or "", why)
-    await end(work, why, event, pending=await _find_pending(work) if pending is None else pending)
+    await each(await _find_pending(work) if pending is None else pending, lambda url: deactivate(work, url))
+    await end(work, why, OrderAbandoned(row.name, row.issuer, row.url or "", why))
 
 
 async def lost(work: Work, why: str, pending: Iterable[str] = ()) -> OrderLost:
