@@ -27,6 +27,7 @@ from certd.issue.proofs import withdraw
 from certd.issue.renewal import refresh_renewal
 from certd.ledger.ledger import Ledger
 from certd.model.clock import Clock
+from certd.model.errors import CertdError
 from certd.model.findings import Finding
 from certd.model.keys import KeyType
 from certd.model.records import Generation, Renewal
@@ -45,7 +46,12 @@ async def run_issue(request: IssueRequest, progress: Progress, clock: Clock | No
     async with open_house(request.state_dir, wait=request.wait, clock=clock, told=progress.note) as house:
         run = _Run(request, wish, house, progress)
         await run.sweep()
-        result = await run.bring_up_to_date()
+        try:
+            result = await run.bring_up_to_date()
+        except CertdError:
+            for note in run.notes:  # a clock that is off may be why
+                progress.note(f"note: {note}")
+            raise
         await prune_if_due(house)
         return result
 
@@ -95,12 +101,11 @@ class _Run:
         if generation is not None:
             self.progress.note(f"{generation.name}: {finding.message}")
 
-        def still_due(ca: AcmeClient) -> bool:
-            self._learn_time(ca)
+        def still_due() -> bool:
             return self._finding(generation, renewal) is not None
 
-        by_time = still_due if finding.code in BY_TIME else None
-        issued = await order(Ordering(self.request, self.wish, self.house, self.progress), finding, by_time)
+        ordering = Ordering(self.request, self.wish, self.house, self.progress, met=self._learn_time)
+        issued = await order(ordering, finding, still_due if finding.code in BY_TIME else None)
         if issued is None:
             self.progress.note(f"{self.wish.desired.name}: nothing is due by the CA's clock, so nothing was ordered")
         return issued

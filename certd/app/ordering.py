@@ -24,8 +24,10 @@ from certd.model.findings import Finding
 from certd.model.problems import Reaction
 from certd.model.records import AccountRecord, Generation, Renewal
 
-#: Asked once the CA's time is known; false: by that there is nothing to order.
-StillDue = Callable[[AcmeClient], bool]
+#: Told of the CA once it has answered: its clock is known then.
+Met = Callable[[AcmeClient], None]
+#: Asked after that; false: by the CA's clock there is nothing to order.
+StillDue = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Ordering:
     wish: Wish
     house: House
     progress: Progress
+    met: Met
 
 
 async def order(ordering: Ordering, finding: Finding, still_due: StillDue | None) -> tuple[Generation, Renewal] | None:
@@ -86,7 +89,8 @@ class _Talk:
         async with self.conversations.converse(key, account.url) as ca:
             if self.still_due is not None:
                 await ca.meet()
-                if not self.still_due(ca):
+                self.ordering.met(ca)
+                if not self.still_due():
                     return None
             progress = Remembered(self.ordering.progress)
             tools = issuing_tools(house, ca, account, self.methods.table, progress)
@@ -94,6 +98,8 @@ class _Talk:
                 return await issue(tools, desired, self.finding, by_person=True)
             except ChallengeFailed as failure:
                 raise with_advice(failure, progress.types, own_addresses()) from failure
+            finally:
+                self.ordering.met(ca)
 
 
 def issuing_tools(
