@@ -83,7 +83,7 @@ async def _fetch_authorizations(work: Work, order: Order) -> list[Authorization]
     try:
         found = await each(order.authorizations, work.tools.ca.fetch_authorization)
     except CaRefused as refusal:
-        raise await refused(work, refusal, Stage.ORDER) from refusal
+        raise await refused(work, refusal, Stage.ORDER, pending=order.authorizations[:1]) from refusal
     # By identifier, never by position: CAs shuffle (R20, RFC 8555 §7.4).
     if {a.identifier for a in found} != set(work.identifiers):
         names = ", ".join(sorted({str(a.identifier) for a in found}))

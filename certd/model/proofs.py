@@ -51,7 +51,7 @@ def token_of(key_authorization: str) -> str:
 
 class ProofState(Enum):
     JOURNALLED = "journalled"  # perhaps published
-    WITHDRAWING = "withdrawing"  # fenced: it may be gone already, and is never published again
+    WITHDRAWING = "withdrawing"  # fenced: it may be gone already; only journalling it anew publishes it again
     WITHDRAWN = "withdrawn"
 
 

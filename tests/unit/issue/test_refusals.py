@@ -156,6 +156,17 @@ async def test_an_error_of_the_cas_machinery_at_finalize_never_costs_a_second_ce
     await place.assert_clean()
 
 
+@pytest.mark.parametrize("kind", ["userActionRequired", "externalAccountRequired", "badSignatureAlgorithm"])
+async def test_what_is_wrong_with_the_account_does_not_end_its_orders(place: Place, kind: str) -> None:
+    """A person agrees to new terms, and all orders go on where they were."""
+    place.ca.faults.append(Fault("finalize", refusal(kind, status=403)))
+    with pytest.raises(CaRefused, match=kind):
+        await place.issue()
+    assert await place.states() == [OrderState.PLACED]
+    await place.issue()
+    await place.assert_clean()
+
+
 # POLL
 
 

@@ -129,6 +129,19 @@ async def test_the_schedule_of_a_dead_name_holds_for_everybody_but_a_person(dead
         assert (caught.value.until, dead.ca.requests) == (row.blocked_until, before)
 
 
+async def test_a_certificate_that_is_about_to_expire_hurries(place: Place) -> None:
+    """Design 5: at most an eighth of what is left, where that is under ten days."""
+    generation, _ = await place.issue()
+    await place.clock.sleep_until(generation.not_after - timedelta(days=4))
+    place.world.blind = True
+    for _ in range(4):
+        with pytest.raises(ChallengeFailed):
+            await place.issue()
+    row = (await place.scopes())[ScopeKind.IDENTIFIER]
+    assert row.blocked_until is not None
+    assert timedelta(hours=9) <= row.blocked_until - row.updated_at <= timedelta(hours=15)
+
+
 async def test_success_forgets_the_schedule_and_not_what_the_ca_counts(place: Place) -> None:
     place.world.blind = True
     for _ in range(4):
