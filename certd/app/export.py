@@ -1,6 +1,5 @@
 """What the ledger has, as files: `generations/`, `live/`, `quarantine/`, and copies for servers (`--out`)."""
 
-import asyncio
 from pathlib import Path
 
 from certd.app.house import House
@@ -10,6 +9,7 @@ from certd.files.generations import write_generation
 from certd.files.live import switch_live
 from certd.files.pems import Pems, pems_of
 from certd.files.quarantine import keep_odd_chain
+from certd.files.threads import in_thread
 from certd.keys.software import private_pem
 from certd.model.records import Generation, OrderRecord
 
@@ -24,11 +24,10 @@ class StateFiles:
     async def write(self, generation: Generation) -> None:
         """Write what is missing or wrong, and let `live/` show it; safe to repeat. Raises StorageError."""
         pems = await self.pems(generation)
-        await asyncio.to_thread(self._write, generation, pems)
+        await in_thread(self._write, generation, pems)
 
     async def quarantine(self, order: OrderRecord, chain_pem: str) -> str:
-        path: Path = await asyncio.to_thread(keep_odd_chain, self._root, order.name, order.id, chain_pem)
-        return str(path)
+        return str(await in_thread(keep_odd_chain, self._root, order.name, order.id, chain_pem))
 
     async def pems(self, generation: Generation) -> Pems:
         """Its files' contents, from the ledger alone."""
@@ -53,4 +52,4 @@ async def copy_out(
     if directory is None:
         return ()
     pems = await files.pems(generation)
-    return await asyncio.to_thread(export.export, directory, pems, access)
+    return await in_thread(export.export, directory, pems, access)

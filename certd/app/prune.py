@@ -1,6 +1,5 @@
 """Once a day, what nobody needs any more goes: files, then rows; `certd.ledger.retention` has numbers and reasons."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -11,6 +10,7 @@ from certd.app.house import House
 from certd.files.generations import prune
 from certd.files.live import live_number
 from certd.files.quarantine import forget_odd_chain
+from certd.files.threads import in_thread
 from certd.ledger.retention import Prunable, Pruned, forget, is_due, select, take_stock
 from certd.model.errors import CertdError
 from certd.model.identifiers import CertName
@@ -26,10 +26,10 @@ async def prune_if_due(house: House) -> Pruned | None:
         if not await is_due(house.ledger, now):
             return None
         files = _Files(house.place.root)
-        shown = await asyncio.to_thread(files.shown, await house.ledger.names())
+        shown = await in_thread(files.shown, await house.ledger.names())
         prunable = select(await take_stock(house.ledger, shown), now)
         with step(Step.FILES_PRUNED):
-            await asyncio.to_thread(files.delete, prunable)
+            await in_thread(files.delete, prunable)
         pruned = await forget(house.ledger, files.without_failed(prunable))
     except CertdError as failure:
         log.warning("pruning failed; tried again at the next run", extra={"error": str(failure)})

@@ -1,0 +1,75 @@
+"""SIGTERM and SIGINT at each step: a clean stop with a message, and the next run goes on with what was begun (CR5)."""
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.invariants import broken_at_the_end, broken_now, read_ledger
+from tests.crash.runs import Forks
+from tests.crash.scenarios import ISSUANCE, ISSUE, Scenario, wanted, well
+from tests.crash.world import RECORD, Way, World, world
+
+STOP_LIMIT = 10.0  # seconds
+SIGNALS = {"term": signal.SIGTERM, "int": signal.SIGINT}
+
+
+def cells() -> Iterator[Any]:
+    """Short are those of `issue`, ways and signals in turn."""
+    turns = itertools.cycle(itertools.product(Way, SIGNALS))
+    for scenario in ISSUANCE:
+        every = dict.fromkeys(point for way in Way for point in scenario.deaths(way))
+        for (turn_way, turn_word), point in zip(turns, every, strict=False):
+            for way, word in itertools.product(Way, SIGNALS):
+                if point not in scenario.deaths(way):
+                    continue
+                chosen = (
+                    scenario is ISSUE and word == turn_word and (way is turn_way or point not in ISSUE.deaths(turn_way))
+                )
+                marks = () if chosen else (pytest.mark.long,)
+                at = point.replace("kill", word)
+                yield pytest.param(
+                    scenario, way, at, SIGNALS[word], id=f"{scenario.name}-{way.value}-{at}", marks=marks
+                )
+
+
+@pytest.mark.parametrize(("scenario", "way", "point", "number"), tuple(cells()))
+async def test_a_signal_stops_certd_and_the_next_run_goes_on(
+    tmp_path: Path, warm: Forks, scenario: Scenario, way: Way, point: str, number: signal.Signals
+) -> None:
+    async with world(tmp_path, warm) as w:
+        await scenario.before(w, way)
+        w.hold(point)
+        ended = await (await w.begin(*scenario.command(w, way), point=point)).end(STOP_LIMIT)
+        w.may_look.set()
+        if ended.status != scenario.status:  # it may have been all but done
+            assert ended.status == 128 + number, ended
+            assert f"stopped by {number.name}" in ended.err
+        assert "Traceback" not in ended.err
+        assert broken_now(w.seen()) == []
+        await scenario.again(w, way)
+        assert broken_at_the_end(w.seen(), scenario.goal(way)) == []
+
+
+@pytest.mark.parametrize("way", list(Way))
+async def test_a_proof_that_the_ca_was_told_of_outlives_sigterm(tmp_path: Path, warm: Forks, way: Way) -> None:
+    """A `finally` would take it away in the middle of the validation, and the validation would fail."""
+    async with world(tmp_path, warm) as w:
+        w.may_look.clear()
+        stopped = await w.certd(*w.issue(way), point="challenges-answered:after:term")
+        assert stopped.status == 128 + signal.SIGTERM, stopped
+        assert _still_published(w, way)
+        w.may_look.set()  # while nobody listens; what is asked now waits in the socket
+        await well(w, *w.issue(way))
+        assert w.hell.count("new-order") == 1
+        assert broken_at_the_end(w.seen(), wanted(way, generations=1, orders=1)) == []
+
+
+def _still_published(w: World, way: Way) -> bool:
+    if way is Way.DNS:
+        return len(w.zone.values()[RECORD]) > 1
+    states = [row["state"] for row in read_ledger(w.state)["proofs"]]
+    return states == ["journalled"] * len(way.names)
