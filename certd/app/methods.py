@@ -1,6 +1,5 @@
 """From the options of a command to ways of answering challenges; and from the journal's words back to them."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -109,9 +108,9 @@ def reopener(
 
     def reopen(method: str, options: str) -> Publisher:
         if method == LISTENER:
-            return ListenerPublisher(ChallengeType.HTTP_01, house.ledger.live_proofs, house.clock)
+            return ListenerPublisher.reopened(options, house.ledger.live_proofs, house.clock)
         if method == WEBROOT:
-            return WebrootPublisher(Path(json.loads(options)["directory"]))
+            return WebrootPublisher.reopened(options)
         if method.startswith(DNS):
             from certd.app import dns_provider  # noqa: PLC0415 - as above
 

@@ -36,10 +36,19 @@ class ListenerPublisher:
     clock: Clock
     listeners: Listeners | None = None  # None: only to withdraw what an earlier process answered
     method: str = LISTENER
-    options: str = "{}"
     is_the_journal: bool = True
     lingers: timedelta = timedelta(0)  # in the journal; the listener itself goes on answering while it lives
     _checked_at: datetime | None = field(default=None, init=False)
+
+    @classmethod
+    def reopened(cls, options: str, live: LiveProofs, clock: Clock) -> "ListenerPublisher":
+        """The one with these options, as the journal has them."""
+        return cls(ChallengeType(json.loads(options)["challenge"]), live, clock)
+
+    @property
+    def options(self) -> str:
+        # Two ports, two publishers: proofs are brought out in groups of one publisher's.
+        return json.dumps({"challenge": self.type.value})
 
     async def prove(self, identifier: Identifier, key_authorization: str) -> Proof:
         name = token_of(key_authorization) if self.type is ChallengeType.HTTP_01 else tls_alpn_name(identifier)
@@ -72,6 +81,11 @@ class WebrootPublisher:
     method: str = WEBROOT
     is_the_journal: bool = False
     lingers: timedelta = LATE_LOOKS
+
+    @classmethod
+    def reopened(cls, options: str) -> "WebrootPublisher":
+        """The one with these options, as the journal has them."""
+        return cls(Path(json.loads(options)["directory"]))
 
     @property
     def options(self) -> str:

@@ -1,10 +1,13 @@
 """http-01 through somebody else's webroot: exact files, foreign ones untouched, nothing outside (R43, SE3)."""
 
+import asyncio
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from certd.listen.webroot import Webroot
 from certd.model.errors import ListenError
 from tests.unit.listen.attacker import attack, private_of
-from tests.unit.listen.fakes import THUMBPRINT, TOKEN, http_proof
+from tests.unit.listen.fakes import THUMBPRINT, TOKEN, http_proof, until
 
 OTHER = 12345
 CHALLENGES = ".well-known/acme-challenge"
@@ -238,6 +241,36 @@ async def test_an_attacker_who_swaps_everything_all_the_time_gains_nothing(arena
     assert 0 < refused < 2 * rounds, "the attack met us in the middle, and did not only stand in the way"
     await webroot.publish([PROOF])
     assert await webroot.missing([PROOF]) == ()
+
+
+class Slow(str):
+    """Words that hold up whoever writes them."""
+
+    __slots__ = ("go", "met")
+    go: threading.Event
+    met: threading.Event
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        self.met.set()
+        self.go.wait(10)
+        return super().encode(encoding, errors)
+
+
+async def test_a_publication_that_is_given_up_writes_nothing_after_the_withdrawal(root: Path) -> None:
+    """Invariant 5: another provider's trouble cancels it, and what was published is withdrawn at once."""
+    slow = Slow(PROOF.value)
+    slow.go, slow.met = threading.Event(), threading.Event()
+    publishing = asyncio.create_task(Webroot(root).publish([replace(PROOF, value=slow)]))
+    await until(slow.met.is_set)
+    for _ in range(3):
+        publishing.cancel()
+        await asyncio.sleep(0)
+    assert not publishing.done()
+    slow.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    await Webroot(root).withdraw([PROOF])
+    assert files(root) == {}
 
 
 @contextmanager
