@@ -1,5 +1,6 @@
 """From the options of a command to ways of answering challenges; and from the journal's words back to them."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from certd.dns.settings import DnsSettings, parse_dns_settings
 from certd.issue.ports import Progress, Publisher
 from certd.listen.addresses import parse_address
 from certd.listen.listeners import Listeners, open_listeners
+from certd.listen.sockets import take_activated
 from certd.model.acme import ChallengeType
 from certd.model.errors import ConfigError, ListenError
 from certd.model.mistakes import Checks
@@ -128,10 +130,12 @@ async def _listeners(
     tls = ChallengeType.TLS_ALPN_01 in allowed
     if not http and not tls:
         return None
+    # Whoever holds the ports for us, so that we need no right to bind them, means these and no others.
+    activated = take_activated(os.environ, os.getpid())
     opening = open_listeners(
         house.ledger.live_proofs,
         house.clock,
-        http=[parse_address(options.http_address)] if http else None,
-        tls=[parse_address(options.tls_address)] if tls else None,
+        http=(activated.http or [parse_address(options.http_address)]) if http else None,
+        tls=(activated.tls or [parse_address(options.tls_address)]) if tls else None,
     )
     return await stack.enter_async_context(opening)
