@@ -149,7 +149,7 @@ def _usage_text(error: click.ClickException) -> tuple[str, str]:
     """What click says, as we do: lower case, no final dot, one suggestion."""
     message = error.format_message()
     context = getattr(error, "ctx", None)
-    hint = f"{context.command_path} --help" if context is not None else ""
+    hint = f"{context.command_path if context is not None else 'certd'} --help"
     if isinstance(error, click.NoSuchOption):
         message = f"there is no option {error.option_name}"
         if error.possibilities:

@@ -16,7 +16,7 @@ staging to production, change --server.
 \b
 certd issue -d example.org -d www.example.org --server letsencrypt-staging \\
             -m ops@example.org --agree-tos
-certd issue -d '*.example.org' --dns rfc2136 --dns-option server=192.0.2.53 ...
+certd issue -d '*.example.org' --dns exec --dns-option program=/etc/certd/dns
 certd issue -d demo.localhost --server dev --state-dir ./state
 
 \b

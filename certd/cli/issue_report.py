@@ -25,7 +25,7 @@ def report(result: IssueResult, *, as_json: bool) -> int:
         say(f"checked   {result.name}   {what}; nothing was ordered or changed")
     elif result.generation is not None and result.status == UP_TO_DATE:
         left = in_words(result.generation.not_after - result.now)
-        say(f"up to date   {result.name}   expires in {left}, renews about {_due(result)}")
+        say(f"up to date   {result.name}   expires in {left}, renews {_due(result)}")
     elif result.generation is not None:
         _issued(result, result.generation)
     return 0
@@ -37,7 +37,7 @@ def _issued(result: IssueResult, generation: Generation) -> None:
     lifetime = in_words(generation.not_after - generation.not_before + timedelta(seconds=1))
     say(
         f"{ISSUED}   {result.name}   {names}, {generation.key_type.label}, "
-        f"expires {moment(generation.not_after, result.now)} ({lifetime}), renews about {_due(result)}"
+        f"expires {moment(generation.not_after, result.now)} ({lifetime}), renews {_due(result)}"
     )
     where = result.out or result.live
     paths = paths_of(where, with_key=generation.key_id is not None) if where is not None else {}
@@ -61,9 +61,9 @@ def _mode(path: str) -> str:
 def _due(result: IssueResult) -> str:
     renewal = result.renewal
     if renewal is None:
-        return "two thirds of its lifetime"
+        return "after two thirds of its lifetime"
     by = f"{result.issuer}'s suggested window" if renewal.by_ca else "our own choice, because the CA suggests none"
-    return f"{moment(renewal.due_at, result.now)} ({by})"
+    return f"about {moment(renewal.due_at, result.now)} ({by})"
 
 
 def fields(result: IssueResult) -> dict[str, object]:

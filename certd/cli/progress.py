@@ -42,7 +42,8 @@ class TerminalProgress:
         began, type_ = self._began.get(identifier), self._types.get(identifier)
         took = f"   {monotonic() - began:.1f} s" if began is not None else ""
         how = type_.value if type_ else "known" if good else ""
-        self._say(f"{identifier!s:{width}}   {how:11}   {mark(good=good)} {'valid' if good else 'failed':6}{took}")
+        word = "valid" if good else "failed"
+        self._say(f"{identifier!s:{width}}   {how:11}   {mark(good=good)} {word:6}{took}".rstrip())
 
     def _longest(self) -> str:
         return f"   {monotonic() - min(self._began.values()):.1f} s" if self._began else ""
