@@ -6,6 +6,7 @@ skipped with the reason on a machine that lacks the program, and fails under CER
 
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -45,3 +46,13 @@ def program(name: str, brought_by: str) -> Path | Missing:
 def root() -> bool | Missing:
     """For what only root can do: ports 80 and 443, network namespaces, mounts."""
     return True if os.geteuid() == 0 else Missing("needs root (ports below 1024, mounts)")
+
+
+def ipv6() -> bool | Missing:
+    """For what listens on `::1`; kernels and containers may be without."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return Missing("this host's loopback has no ::1")
+    return True

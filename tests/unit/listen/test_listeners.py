@@ -13,6 +13,7 @@ from certd.listen.http01 import PREFIX
 from certd.listen.listeners import open_listeners
 from certd.model.clock import SystemClock
 from certd.model.errors import ListenError
+from tests.servers.requirement import ipv6, require
 from tests.unit.listen.fakes import TOKEN, Rows, alpn_proof, converse, http_proof, is_free, request
 from tests.unit.listen.validator import validate
 
@@ -77,6 +78,7 @@ async def test_both_challenges_are_answered_at_every_address(rows: Rows) -> None
 @pytest.mark.parametrize("host", ["", "localhost"])
 async def test_both_families_are_answered(rows: Rows, host: str) -> None:
     """Let's Encrypt asks over IPv6 first where there is an AAAA record; the peer is told in its own family."""
+    require(ipv6())
     async with open_listeners(rows, CLOCK, http=[Bind(host, 0)], tls=[Bind(host, 0)]) as listeners:
         for family in ("127.0.0.1", "::1"):
             source = family

@@ -9,6 +9,7 @@ import pytest
 
 from certd.listen.addresses import BoundAddress
 from certd.listen.owner import Owner, find_owner
+from tests.servers.requirement import ipv6, require
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -16,6 +17,8 @@ HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when ret
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
 def test_the_holder_of_a_real_port_is_found(host: str) -> None:
     """This very process, through the kernel's own tables."""
+    if ":" in host:
+        require(ipv6())
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.bind((host, 0))
         listener.listen()

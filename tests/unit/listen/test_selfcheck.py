@@ -16,6 +16,7 @@ from certd.listen.visitors import Peer
 from certd.model.clock import Clock, SystemClock
 from certd.model.errors import ListenError
 from tests.fakes.clock import ManualClock
+from tests.servers.requirement import ipv6, require
 from tests.unit.listen.fakes import Rows, http_proof
 
 PROOF = http_proof()
@@ -27,6 +28,8 @@ Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 @pytest.mark.parametrize("name", ["example.org", "192.0.2.7", "2001:db8::1"])
 async def test_every_kind_of_listener_is_found_and_counts_as_nobodys_asking(host: str, name: str) -> None:
     """R37: `asked` is what the workflow waits for before it polls; our own question must not end that wait."""
+    if ":" in host:
+        require(ipv6())
     proof = http_proof(name=name)
     rows = Rows(proof)
     address: Address = Bind(host, 0)

@@ -13,6 +13,7 @@ import pytest
 from certd.listen.addresses import Bind, Passed
 from certd.listen.sockets import Activated, bound_address, open_sockets, take_activated, use_by_port
 from certd.model.errors import ListenError
+from tests.servers.requirement import ipv6, require
 
 
 @pytest.fixture
@@ -31,6 +32,8 @@ def open_in(stack: ExitStack, address: Bind | Passed) -> list[socket.socket]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "", "0.0.0.0"])
 def test_port_0_becomes_a_port(opened: ExitStack, host: str) -> None:
     """And the socket is ready for asyncio and closed to children."""
+    if ":" in host:
+        require(ipv6())
     (listener,) = open_in(opened, Bind(host, 0))
     assert bound_address(listener).port > 0
     assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -40,6 +43,7 @@ def test_port_0_becomes_a_port(opened: ExitStack, host: str) -> None:
 
 def test_every_address_means_both_families(opened: ExitStack) -> None:
     """`:80` takes IPv4 and IPv6: validators come by whichever the AAAA records say."""
+    require(ipv6())
     (listener,) = open_in(opened, Bind("", 0))
     port = bound_address(listener).port
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -49,12 +53,14 @@ def test_every_address_means_both_families(opened: ExitStack) -> None:
 
 def test_an_ipv6_address_does_not_take_the_ipv4_port(opened: ExitStack) -> None:
     """`[::]:80` beside `0.0.0.0:80` must work."""
+    require(ipv6())
     (six,) = open_in(opened, Bind("::", 0))
     open_in(opened, Bind("0.0.0.0", bound_address(six).port))
 
 
 def test_localhost_is_both_loopbacks_on_one_port(opened: ExitStack) -> None:
     """`localhost` resolves to either."""
+    require(ipv6())
     four, six = open_in(opened, Bind("localhost", 0))
     assert bound_address(four).host == "127.0.0.1"
     assert bound_address(six).host == "::1"
