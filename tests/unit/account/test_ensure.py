@@ -260,6 +260,19 @@ async def test_an_account_that_was_lost_in_the_middle_of_a_rollover_is_repaired(
     await place.assert_one_account()
 
 
+async def test_an_account_whose_new_key_was_only_late_to_be_known_is_found_by_it(place: Place) -> None:
+    """The replicas of a CA knew neither key for a moment; a second account would be the price of a hasty end."""
+    await place.ensure()
+    kill_at(Step.ROLLOVER_SENT, "after")
+    with pytest.raises(Killed):
+        await place.roll_over()
+    for where in ("findAccount", "keyChange"):
+        place.ca.faults.append(Fault(where, refusal("accountDoesNotExist")))
+    await place.ensure()
+    await place.register_again()
+    await place.assert_one_account()
+
+
 async def test_an_unheard_of_status_is_no_reason_to_refuse(place: Place) -> None:
     """Unknown words stay visible and decide nothing; what the account may do, the next request says."""
     place.ca.distort["account"] = lambda account: replace(account, status=AccountStatus.UNKNOWN)

@@ -313,6 +313,7 @@ async def test_trouble_between_two_polls_ends_no_run(place: Place, trouble: Cert
     """The listener must answer while the CA validates: leaving at the first 500 would fail the validation."""
     place.ca.faults.append(Fault("order", trouble, times=2, skip=skip))
     await place.issue()
+    assert {timedelta(seconds=1), timedelta(seconds=4)} <= set(place.clock.slept), "time for a CA to come back"
     await place.assert_clean()
 
 
