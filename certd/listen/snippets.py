@@ -1,7 +1,7 @@
 """What to write into the server that already holds a port, so that certd can answer challenges behind it. Pure text.
 
-Each form was tried with the server it is for. The traps named in comments are those that make people's first try fail:
-redirects to https that win over the forwarding rule.
+Each form was tried with the server it is for (nginx in the flow tests; HAProxy 2.6, Apache 2.4 and Caddy 2.6 by hand).
+The traps named in comments are those that make people's first try fail: redirects to https that win over the rule.
 """
 
 from enum import Enum
