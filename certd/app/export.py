@@ -9,9 +9,9 @@ from certd.files.generations import write_generation
 from certd.files.live import switch_live
 from certd.files.pems import Pems, pems_of
 from certd.files.quarantine import keep_odd_chain
-from certd.files.threads import in_thread
 from certd.keys.software import private_pem
 from certd.model.records import Generation, OrderRecord
+from certd.threads import in_thread
 
 
 class StateFiles:

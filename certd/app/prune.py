@@ -10,11 +10,11 @@ from certd.app.house import House
 from certd.files.generations import prune
 from certd.files.live import live_number
 from certd.files.quarantine import forget_odd_chain
-from certd.files.threads import in_thread
 from certd.ledger.retention import Prunable, Pruned, forget, is_due, select, take_stock
 from certd.model.errors import CertdError
 from certd.model.identifiers import CertName
 from certd.model.steps import Step, step
+from certd.threads import in_thread
 
 log = logging.getLogger("certd.prune")
 

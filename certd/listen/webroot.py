@@ -7,20 +7,17 @@ rename, never written through. So nothing is written outside, whatever they race
 Files are published for minutes and their rows are the truth, so nothing here is fsynced.
 """
 
-import asyncio
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from certd.listen.http01 import TOKEN
 from certd.model.errors import ListenError
 from certd.model.proofs import Proof
-
-T = TypeVar("T")
+from certd.threads import in_thread
 
 _COMPONENTS = (".well-known", "acme-challenge")
 # O_PATH: a directory that may be searched but not listed is enough to work in.
@@ -41,8 +38,8 @@ class Webroot:
 
     async def publish(self, proofs: Iterable[Proof]) -> None:
         """Write the files, readable to all whatever the umask; make missing directories. Raises ListenError."""
-        wanted = tuple(proofs)
-        await _to_the_end(lambda: self._each(_write, wanted, make=True))
+        # To its end, or a publication that was given up could write its file after the withdrawal that followed.
+        await in_thread(self._each, _write, tuple(proofs), make=True)
 
     async def withdraw(self, proofs: Iterable[Proof]) -> None:
         """Remove the files that hold exactly these proofs; absent, or of other content, is fine. Raises ListenError.
@@ -50,8 +47,7 @@ class Webroot:
         The directories stay, even empty and even if we made them: another client may be about to write into them, and
         after a restart nobody knows who made them.
         """
-        unwanted = tuple(proofs)
-        await _to_the_end(lambda: self._each(_remove, unwanted, make=False))
+        await in_thread(self._each, _remove, tuple(proofs), make=False)
 
     async def missing(self, proofs: Iterable[Proof]) -> tuple[Proof, ...]:
         """Those of *proofs* whose file is not there, not whole, or not a file. Raises ListenError."""
@@ -61,7 +57,7 @@ class Webroot:
             with _challenge_directory(self.directory, make=False) as at:
                 return tuple(proof for proof, token in tokens.items() if at is None or not _holds(at, token, proof))
 
-        return await _to_the_end(look)
+        return await in_thread(look)
 
     def _each(self, act: Callable[[int, str, Proof], None], proofs: tuple[Proof, ...], *, make: bool) -> None:
         for proof in proofs:
@@ -74,24 +70,6 @@ class Webroot:
                     act(at, _token(proof), proof)
                 except OSError as why:
                     raise _refused(self.directory.joinpath(*_COMPONENTS, _token(proof)), why) from why
-
-
-async def _to_the_end(work: Callable[[], T]) -> T:
-    """Do *work* in a thread; a caller that is cancelled goes on when it has ended, and not before.
-
-    Else a publication that was given up could write its file after the withdrawal that followed.
-    """
-    task, cancelled = asyncio.ensure_future(asyncio.to_thread(work)), None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as why:
-            cancelled = why
-    if cancelled is None:
-        return task.result()
-    if (failure := task.exception()) is not None:
-        cancelled.add_note(f"meanwhile: {failure}")
-    raise cancelled
 
 
 def _token(proof: Proof) -> str:

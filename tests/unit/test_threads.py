@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from certd.files.threads import in_thread
 from certd.model.errors import StorageError
+from certd.threads import in_thread
 
 
 async def test_what_is_done_in_a_thread_is_returned_or_raised() -> None:

@@ -12,7 +12,7 @@ async def in_thread(work: Callable[P, R], *arguments: P.args, **more: P.kwargs) 
     """Run *work* in a thread and wait for it, also while the caller is being cancelled; then it is cancelled.
 
     A thread cannot be stopped: whoever gave the state directory's lock back at once would let another certd in while
-    this one still writes.
+    this one still writes, and a proof that was given up could come out after its withdrawal.
     """
     ended, cancelled = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **more)), None
     while not ended.done():
