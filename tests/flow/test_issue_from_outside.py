@@ -17,6 +17,7 @@ from certd.app.request import AccountOptions, ChallengeOptions, IssueRequest
 from certd.app.result import ISSUED, UP_TO_DATE, IssueResult
 from certd.files.state_dir import StateLock
 from certd.model.clock import SystemClock
+from tests.fakes.publishers import Progress
 from tests.flow.causes import released
 from tests.flow.everywhere.backstage import Backstage, backstage
 from tests.flow.everywhere.command import PROGRAM
@@ -37,19 +38,6 @@ def behind() -> Iterator[Backstage]:
 def stage(tmp_path: Path, behind: Backstage, capsys: pytest.CaptureFixture[str]) -> Iterator[Scene]:
     with scene(tmp_path, behind, capsys) as made:
         yield made
-
-
-class Told:
-    """A `Progress` that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def validating(self, *_: object) -> None: ...
-    def valid(self, *_: object) -> None: ...
-    def failed(self, *_: object) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def tree(root: Path) -> dict[str, bytes | str]:
@@ -177,7 +165,7 @@ class Off:
         self._behind = stage.behind
 
     def run(self, by: timedelta) -> tuple[IssueResult, Sequence[str]]:
-        told = Told()
+        told = Progress()
         return self._behind.run(run_issue(self._request, told, OffClock(by))), told.notes
 
 
