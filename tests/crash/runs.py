@@ -92,12 +92,15 @@ class Forks:
             "output": [str(path) for path in output],
             "stopped": stopped,
         }
-        with theirs:
-            descriptors = [theirs.fileno(), *(each.fileno() for each in sockets)]
-            socket.send_fds(self._channel, [json.dumps(job).encode()], descriptors)
         ours.setblocking(False)
-        pid = int(await asyncio.get_running_loop().sock_recv(ours, 64))
-        return Run(pid, ours, output)
+        try:
+            with theirs:
+                descriptors = [theirs.fileno(), *(each.fileno() for each in sockets)]
+                socket.send_fds(self._channel, [json.dumps(job).encode()], descriptors)
+            return Run(int(await asyncio.get_running_loop().sock_recv(ours, 64)), ours, output)
+        except BaseException:
+            ours.close()
+            raise
 
 
 @contextmanager

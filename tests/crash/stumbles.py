@@ -39,3 +39,15 @@ def odd_chain() -> Fault:
     """Without its leaf."""
     end = b"-----END CERTIFICATE-----\n"
     return edit_body(lambda body: body.partition(end)[2])
+
+
+def held(came: asyncio.Event, until: asyncio.Event) -> Fault:
+    """Sets *came*, and lets the CA see the request once *until* is set."""
+
+    async def fault(request: web.Request, handler: Handler, ended: asyncio.Event) -> web.StreamResponse:
+        del ended
+        came.set()
+        await until.wait()
+        return await handler(request)
+
+    return fault

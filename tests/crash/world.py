@@ -8,7 +8,7 @@ import asyncio
 import random
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -60,13 +60,14 @@ class World:
     out: Path
     may_look: asyncio.Event  # clear it, and the CA looks at no proof until it is set
     environment: Mapping[str, str] = field(default_factory=dict)
+    provider: Sequence[str] = ()  # arguments that choose it; empty: the program that changes `zone`
+    ports: Sequence[str] = ("--http-address", "fd:{0}", "--tls-address", "fd:{1}")
 
     async def begin(self, *arguments: str, point: str = "", stopped: bool = False) -> Run:
         """Start `certd ARGUMENTS`, with the fail-point `STEP:before|after:kill|term|int|fail`."""
         environment = {**self.environment, **({"CERTD_FP": point} if point else {})}
-        return await self.forks.begin(
-            arguments, self.folder, environment=environment, sockets=[self.http, self.alpn], stopped=stopped
-        )
+        sockets = [each for each in (self.http, self.alpn) if each.fileno() >= 0]
+        return await self.forks.begin(arguments, self.folder, environment=environment, sockets=sockets, stopped=stopped)
 
     async def certd(self, *arguments: str, point: str = "") -> Ended:
         return await (await self.begin(*arguments, point=point)).end()
@@ -79,13 +80,12 @@ class World:
     def issue(self, way: Way, *more: str, names: tuple[str, ...] = (), name: str = NAME) -> tuple[str, ...]:
         """The arguments of `certd issue` with everything that it can do."""
         asked = [word for each in names or way.names for word in ("-d", each)]
-        dns = ("--dns", "exec", "--dns-option", f"program={self.zone.program}") if way is Way.DNS else ()
+        dns = self.provider or ("--dns", "exec", "--dns-option", f"program={self.zone.program}")
         return (
-            *("issue", *asked, "--name", name, "--challenge", way.value, *dns),
+            *("issue", *asked, "--name", name, "--challenge", way.value, *(dns if way is Way.DNS else ())),
             *("--server", self.hell.directory_url, "--ca-bundle", str(self.hell.ca.root_path)),
             *("-m", "ops@example.test", "--agree-tos", "--state-dir", str(self.state)),
-            *("--http-address", "fd:{0}", "--tls-address", "fd:{1}"),
-            *("--dns-resolver", self.dns, "--dns-server", f"{ZONE}={self.dns}"),
+            *(*self.ports, "--dns-resolver", self.dns, "--dns-server", f"{ZONE}={self.dns}"),
             *more,
         )
 
