@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -22,12 +23,14 @@ from certd.model.errors import ListenError
 from certd.model.identifiers import parse_identifiers
 from certd.model.proofs import Proof
 from tests.fakes.signing import FakeKey
+from tests.flow.command import certd
 from tests.flow.conftest import Folders
 from tests.flow.test_ca_devca import open_hell
 from tests.hellca.hell import HellCa
 from tests.servers.certificates import api_certificate
 from tests.servers.nginx import Nginx, NginxOptions, nginx
 from tests.unit.ca.issuance import issue
+from tests.unit.devca.conftest import a_moment
 from tests.unit.listen.fakes import LOOPBACK, TOKEN, Rows, alpn_proof, converse, http_proof, request
 from tests.unit.listen.validator import client_context, validate
 
@@ -192,3 +195,20 @@ async def served(front: Nginx, *alpn: str) -> str:
         writer.close()
         with suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
+
+
+async def test_a_late_look_still_finds_the_file_of_a_certd_that_has_ended(
+    start_nginx: StartNginx, tmp_path: Path
+) -> None:
+    """Invariant 5, CA36: the CA comes again after `valid`, and nobody waits for it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    front = await start_nginx(NginxOptions(server(f"root {site};")))
+    async with HellCa.start(Options(http_port=front.address.port, late_after=timedelta(seconds=2))) as hell:
+        await certd(
+            *("issue", "-d", "a.localhost", "-d", "b.test", "--server", hell.directory_url, "--agree-tos"),
+            *("--ca-bundle", hell.ca.root_path, "--state-dir", tmp_path / "state", "--webroot", site),
+        )
+        while len(late := [each for each in hell.ca.validations if each.late]) < 2:
+            await a_moment()
+        assert [each.problem for each in late] == [None, None]

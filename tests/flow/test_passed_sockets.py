@@ -1,14 +1,13 @@
 """Ports that somebody else holds for certd: socket units of systemd, and `--http-address fd:N`."""
 
-import asyncio
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from certd.devca import Options
+from tests.flow.command import certd
 from tests.hellca.hell import HellCa
 
 # What systemd does: the sockets from descriptor 3 on, and who is meant (sd_listen_fds(3)).
@@ -38,29 +37,14 @@ async def test_a_socket_that_was_passed_answers(tmp_path: Path, named: str, more
         listener.listen()
         port = listener.getsockname()[1]
         async with HellCa.start(Options(http_port=port, tls_port=port)) as hell:
-            await _certd(
-                *(listener.fileno(), named, "issue", "-d", "a.localhost", "--server", hell.directory_url),
-                *("--ca-bundle", hell.ca.root_path, "--agree-tos", "--state-dir", tmp_path / "state", *more),
+            await certd(
+                *("issue", "-d", "a.localhost", "--server", hell.directory_url, "--agree-tos"),
+                *("--ca-bundle", hell.ca.root_path, "--state-dir", tmp_path / "state", *more),
+                launcher=("-c", START, str(listener.fileno()), named),
+                pass_fds=(listener.fileno(),),
             )
             assert {each.problem for each in hell.ca.validations if not each.late} == {None}
         with socket.socket() as visitor:
             visitor.connect(("127.0.0.1", port))
     leaf = x509.load_pem_x509_certificate((tmp_path / "state/live/a.localhost/cert.pem").read_bytes())
     assert leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-
-
-async def _certd(descriptor: int, *arguments: object) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", START, str(descriptor), *map(str, arguments)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        pass_fds=(descriptor,),
-    )
-    try:
-        printed, _ = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    assert process.returncode == 0, printed.decode(errors="replace")
