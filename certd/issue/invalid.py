@@ -19,8 +19,14 @@ async def became_invalid(work: Work, order: Order) -> CertdError | OrderLost:
     """End an order that became invalid in this run; returns what to raise."""
     found: Sequence[Authorization] = ()
     with contextlib.suppress(CaRefused):  # some CAs forget the authorizations of such an order
-        found = await each(order.authorizations, work.tools.ca.fetch_authorization)
+        urls = order.authorizations or await _journalled(work)
+        found = await each(urls, work.tools.ca.fetch_authorization)
     return await _ended(work, order, found)
+
+
+async def _journalled(work: Work) -> Sequence[str]:
+    """The order's authorizations as far as there are proofs for them: OpenBao's invalid orders name none any more."""
+    return tuple({row.authorization_url: None for row in await work.tools.ledger.proofs(work.order.id)})
 
 
 async def failed_before(work: Work, order: Order, found: Sequence[Authorization] | None = None) -> OrderLost:

@@ -70,6 +70,16 @@ async def test_a_ca_that_looks_again_only_when_it_is_asked_to_has_said_no(place:
     }
 
 
+async def test_an_invalid_order_that_no_longer_says_its_authorizations(dead: Place) -> None:
+    """OpenBao and Vault empty that list: the journal knows them, and the failure counts as any other."""
+    dead.ca.distort["order"] = lambda order: (
+        replace(order, authorizations=()) if order.status is OrderStatus.INVALID else order
+    )
+    with pytest.raises(ChallengeFailed, match=r"^example\.org: .*nothing right at example\.org"):
+        await dead.issue()
+    assert len(dead.ca.orders) == 1
+
+
 async def test_a_ca_that_is_gone_when_the_rest_is_ended_hides_no_reason_and_keeps_no_proof(dead: Place) -> None:
     """The order is dead whether the CA hears it or not."""
     dead.ca.never_ends = {"c.test"}
