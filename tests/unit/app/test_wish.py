@@ -80,7 +80,7 @@ def test_challenges_are_those_that_were_named_or_what_is_there(
     ],
 )
 def test_where_to_listen_depends_on_the_ca_unless_it_is_said(
-    names: tuple[str, ...], server: str, given: dict[str, str], http: str, tls: str
+    names: tuple[str, ...], server: str, given: dict[str, Any], http: str, tls: str
 ) -> None:
     """The embedded CA comes wherever we are; to ::1 only where both families are listened to."""
     challenge = wished(names=names, server=server, challenge=ChallengeOptions(**given)).challenge
