@@ -69,15 +69,7 @@ async def run_program(argv: Sequence[str], environment: Mapping[str, str], clock
     """
     async with _capture() as (stdout, out), _capture() as (stderr, err):
         with out, err:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=dict(environment),
-                cwd="/",
-                start_new_session=True,
-            )
+            process = await _start(argv, out, err, environment, clock)
         timed_out = not await _finish(process, clock, limit)
         await _within(clock, _DRAIN, stdout.ended.wait())
         await _within(clock, _DRAIN, stderr.ended.wait())
@@ -146,6 +138,30 @@ async def _capture() -> AsyncIterator[tuple[_Output, io.FileIO]]:
             yield output, writer
         finally:
             transport.close()
+
+
+async def _start(
+    argv: Sequence[str], out: io.FileIO, err: io.FileIO, environment: Mapping[str, str], clock: Clock
+) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=dict(environment),
+            cwd="/",
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            process = await starting  # asyncio would end the program alone, which may have children by now
+            _signal_group(process, signal.SIGKILL)
+            await _within(clock, _REAP, process.wait())
+        raise
 
 
 async def _finish(process: asyncio.subprocess.Process, clock: Clock, limit: timedelta) -> bool:

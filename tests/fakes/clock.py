@@ -12,6 +12,7 @@ class ManualClock:
     """Stands still; `advance` moves it and wakes who has waited long enough."""
 
     def __init__(self, start: datetime = START) -> None:
+        self.sleepers = 0  # who waits now: moved before anybody does, the clock is later for all of them
         self._now = start
         self._moved = asyncio.Condition()
 
@@ -19,8 +20,12 @@ class ManualClock:
         return self._now
 
     async def sleep_until(self, moment: datetime) -> None:
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._now >= moment)
+        self.sleepers += 1
+        try:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._now >= moment)
+        finally:
+            self.sleepers -= 1
 
     async def advance(self, by: timedelta) -> None:
         async with self._moved:

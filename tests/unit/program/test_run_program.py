@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def is_running(pid: int) -> bool:
 async def until(true: Callable[[], object]) -> None:
     while not true():  # noqa: ASYNC110 - another program sets no event
         await asyncio.sleep(POLL)
+
+
+async def child_of(folder: Path) -> int:
+    """What a script has written into the file `pid`, once it has."""
+    await until(lambda: (folder / "pid").exists() and (folder / "pid").read_text().endswith("\n"))
+    return int((folder / "pid").read_text())
 
 
 @pytest.mark.parametrize(
@@ -97,9 +104,9 @@ class TestTimeLimit:
     async def test_one_that_hangs_is_ended_with_its_whole_process_group(self, tmp_path: Path) -> None:
         clock = ManualClock()
         running = asyncio.create_task(run("sleep 1000 & echo $! > $1; wait", str(tmp_path / "pid"), clock=clock))
-        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-        child = int((tmp_path / "pid").read_text())
+        child = await child_of(tmp_path)
         assert is_running(child)
+        await until(lambda: clock.sleepers)
         await clock.advance(LIMIT)
         outcome = await running
 
@@ -111,7 +118,8 @@ class TestTimeLimit:
         clock = ManualClock()
         script = "trap 'echo > $1/term' TERM; sleep 1000 & echo $! > $1/pid; while :; do wait; done"
         running = asyncio.create_task(run(script, str(tmp_path), clock=clock))
-        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        await child_of(tmp_path)
+        await until(lambda: clock.sleepers)
         await clock.advance(LIMIT)
         await until((tmp_path / "term").exists)
         assert not running.done()
@@ -124,9 +132,9 @@ class TestTimeLimit:
         clock = ManualClock()
         script = "(trap '' TERM; echo $$; exec sleep 1000) & echo $! > $1/pid; wait"
         running = asyncio.create_task(run(script, str(tmp_path), clock=clock))
-        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-        child = int((tmp_path / "pid").read_text())
+        child = await child_of(tmp_path)
         await until(lambda: "sleep" in Path(f"/proc/{child}/cmdline").read_text())
+        await until(lambda: clock.sleepers)
         await clock.advance(LIMIT)
         await running
 
@@ -136,20 +144,42 @@ class TestTimeLimit:
         clock = ManualClock()
         script = "echo waiting for the API >&2; echo > $1/said; sleep 1000"
         running = asyncio.create_task(run(script, str(tmp_path), clock=clock))
-        await until((tmp_path / "said").exists)
+        await until(lambda: (tmp_path / "said").exists() and clock.sleepers)
         await clock.advance(LIMIT)
 
         assert (await running).stderr == "waiting for the API\n"
 
     async def test_cancelling_ends_it_and_its_children(self, tmp_path: Path) -> None:
         running = asyncio.create_task(run("sleep 1000 & echo $! > $1; wait", str(tmp_path / "pid")))
-        await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-        child = int((tmp_path / "pid").read_text())
+        child = await child_of(tmp_path)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
 
         await until(lambda: not is_running(child))
+
+    async def test_cancelling_while_it_starts_leaves_nothing_either(self, tmp_path: Path) -> None:
+        mark = f"{tmp_path}"
+        for turns in range(12):
+            argv = ["/bin/sh", "-c", "sleep 1000 & wait"]
+            running = asyncio.create_task(run_program(argv, PATH | {"MARK": mark}, SystemClock(), LIMIT))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+        await until(lambda: not marked(mark))
+
+
+def marked(mark: str) -> list[str]:
+    """Processes that run with this in their environment."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"MARK={mark}\0".encode() in place.read_bytes():
+                found.append(place.parent.name)
+    return found
 
 
 class TestOutput:
