@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests import loopback_guard
+from tests.flow.everywhere.witnesses import lonely
 from tests.servers.process import logs
 
 THREAD_LIMIT = 2.0  # seconds for threads to end by themselves after a test
@@ -63,11 +64,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many were skipped for which reason, whatever options the run was given."""
+    """How many were skipped for which reason, whatever options the run was given; what one CA alone has seen."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     if reasons:
         counted = "; ".join(f"{count} times {reason}" for reason, count in reasons.most_common())
         terminalreporter.write_line(f"skipped {sum(reasons.values())}: {counted}")
+    for line in lonely(terminalreporter.stats.get("passed", ())):
+        terminalreporter.write_line(line)
 
 
 def _reason(report: pytest.TestReport) -> str:

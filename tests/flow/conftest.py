@@ -3,10 +3,9 @@
 What a test starts ends with it, the last started first; a test that leaves a process behind fails.
 """
 
-import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +14,8 @@ import pytest
 from tests.servers.bind import Bind, BindOptions, bind
 from tests.servers.openbao import OpenBao, OpenBaoOptions, openbao
 from tests.servers.pebble import Pebble, PebbleOptions, pebble
+from tests.servers.places import new_loopback_address
 from tests.servers.step_ca import StepCa, StepCaOptions, step_ca
-
-_addresses = itertools.count()
 
 
 class StartPebble(Protocol):
@@ -88,9 +86,8 @@ def start_step_ca(stack: AsyncExitStack, folders: Folders) -> StartStepCa:
 
 @pytest.fixture
 def loopback_address() -> str:
-    """A 127.x.y.z that no other test uses at this time, for CAs that only come to ports 80 and 443."""
-    count, pid = next(_addresses), os.getpid()
-    return f"127.{16 + (pid >> 8) % 200}.{pid % 256}.{1 + count % 250}"
+    """One for this test alone, for CAs that only come to ports 80 and 443."""
+    return new_loopback_address()
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +102,7 @@ def no_process_is_left() -> Iterator[None]:
 def _children() -> dict[int, str]:
     found = {}
     for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            found[int(pid)] = Path(f"/proc/{pid}/comm").read_text().strip()
+        with suppress(FileNotFoundError):  # a thread that ends in this moment, or a child
+            for pid in (task / "children").read_text().split():
+                found[int(pid)] = Path(f"/proc/{pid}/comm").read_text().strip()
     return found

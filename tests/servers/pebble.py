@@ -20,11 +20,15 @@ import aiohttp
 from tests.servers.certificates import ApiCertificate, api_certificate
 from tests.servers.challtestsrv import ChallTestSrv, ChallTestSrvOptions, challtestsrv
 from tests.servers.go_tools import go_tool
+from tests.servers.made import Made
 from tests.servers.process import LOOPBACK, Program, Running, enter_on_free_ports, free_ports, running
 from tests.servers.requirement import Missing, program, require
 
 NINETY_DAYS = 90 * 86400
 REQUEST = re.compile(r"^Pebble \S+ \S+ (GET|HEAD|POST) (/\S+) -> calling handler\(\)$", re.MULTILINE)
+NEW_ACCOUNT = re.compile(r"^Pebble \S+ \S+ There are now \d+ accounts in memory$", re.MULTILINE)
+NEW_ORDER = re.compile(r'^Pebble \S+ \S+ Added order "\S+" to the db$', re.MULTILINE)
+NEW_CERTIFICATE = re.compile(r"^Pebble \S+ \S+ Issued certificate serial \S+ for order \S+$", re.MULTILINE)
 ROUTES = {
     "/dir": "directory",
     "/nonce-plz": "newNonce",
@@ -72,6 +76,7 @@ class PebbleOptions:
     caa_identities: tuple[str, ...] = ()  # none: pebble.letsencrypt.org
     blocked_names: tuple[str, ...] = ()
     cores: int = 1  # with more, newOrder beside polling can deadlock it
+    listen_port: int | None = None  # one that the caller holds (`held_port`); None: any
 
     def needs_responder(self) -> bool:
         return self.http_port is None or self.tls_port is None
@@ -140,6 +145,10 @@ class Pebble:
         """How many requests for each resource."""
         return Counter(resource for _, resource in self.requests())
 
+    def made(self) -> Made:
+        log = self.running.log.text()
+        return Made(*(len(each.findall(log)) for each in (NEW_ACCOUNT, NEW_ORDER, NEW_CERTIFICATE)))
+
     async def _managed(self, path: str) -> str:
         async with (
             aiohttp.ClientSession() as http,
@@ -180,6 +189,7 @@ async def _on_free_ports(
     binary: Path, folder: Path, options: PebbleOptions, certificate: ApiCertificate, responder: ChallTestSrv | None
 ) -> AsyncIterator[Pebble]:
     listen, management = free_ports(2)
+    listen = options.listen_port or listen
     configuration = folder / f"pebble-{listen}.json"
     configuration.write_text(
         json.dumps({"pebble": _configuration(options, certificate, responder, listen, management)})
