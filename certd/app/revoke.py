@@ -1,7 +1,8 @@
 """`certd revoke NAME|FILE`: by the account that ordered it, or by the certificate's own key (RFC 8555 §7.6)."""
 
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from certd.keys.certificates import chain_from_pem, load_certificate, parse_leaf
 from certd.model.acme import AccountStatus, RevocationReason
 from certd.model.errors import CertdError, ConfigError
 from certd.model.events import CertificateRevoked
-from certd.model.identifiers import CertName
+from certd.model.identifiers import CertName, default_name, parse_identifier
 from certd.model.keys import SigningKey
 from certd.model.records import AccountRecord, Generation
 from certd.model.steps import Step, step
@@ -61,22 +62,22 @@ async def revoke(request: RevokeRequest) -> RevokeResult:
 
     Raises ConfigError (no such certificate; no account and no key to sign with), CaError, StorageError.
     """
-    in_file = _read_leaf(Path(request.what))
-    if in_file is None and not Place(request.state_dir).has_ledger():
-        raise _unknown(request, ())
-    key_data = _read(request.key) if request.key is not None else None
+    given = _read(request.key) if request.key is not None else None
     async with AsyncExitStack() as stack:
-        house = await stack.enter_async_context(open_house(request.state_dir, wait=request.wait))
-        target = await _find(request, house, in_file)
-        issuer = _issuer(request, target.generation)
+        house = await stack.enter_async_context(_house(request))
+        target = await _find(request, house)
+        generation, facts = target.generation, parse_leaf(target.leaf)
+        issuer = _issuer(request, generation)
         there = await stack.enter_async_context(reachable(issuer, house.place))
-        own_key = await _own_key(house, target.generation, key_data, str(request.key))
-        account = await _account(house, issuer, target.generation)
+        own_key = await _own_key(house, generation, given, str(request.key))
+        if own_key is not None and own_key.public_der != facts.public_der:
+            raise ConfigError(f"{request.key}: this is not the key of the certificate {facts.serial}")
+        # Whoever gives a key means it: an account at the same CA need not be the one that ordered.
+        account = await _account(house, issuer, generation) if given is None else None
         by = await _send(house, there, request.reason, target.leaf, account, own_key)
-        await _remember(house, target.generation, request.reason)
-    generation = target.generation
+        await _remember(house, generation, request.reason)
     return RevokeResult(
-        serial=parse_leaf(target.leaf).serial,
+        serial=facts.serial,
         issuer=title_of(issuer.id),
         reason=request.reason,
         by=by,
@@ -86,14 +87,34 @@ async def revoke(request: RevokeRequest) -> RevokeResult:
     )
 
 
-async def _find(request: RevokeRequest, house: House, in_file: bytes | None) -> _Target:
-    """A name of ours first; else a file, whose certificate may be one of ours."""
-    found = await house.ledger.newest_generation(CertName(request.what))
-    if found is not None:
-        return _Target(chain_from_pem(found.chain).leaf, found)
-    if in_file is not None:
-        return _Target(in_file, await house.ledger.generation_by_fingerprint(parse_leaf(in_file).fingerprint))
-    raise _unknown(request, await house.ledger.names())
+@asynccontextmanager
+async def _house(request: RevokeRequest) -> AsyncIterator[House]:
+    """The state directory; where there is none yet, one that is thrown away: revoking makes nothing to keep."""
+    if Place(request.state_dir).has_ledger():
+        async with open_house(request.state_dir, wait=request.wait) as house:
+            yield house
+        return
+    with tempfile.TemporaryDirectory(prefix="certd-revoke-") as folder:
+        async with open_house(Path(folder), wait=request.wait) as house:
+            yield house
+
+
+async def _find(request: RevokeRequest, house: House) -> _Target:
+    """A name of ours first, as people write it; else a file, whose certificate may be one of ours."""
+    for name in _names(request.what):
+        if (found := await house.ledger.newest_generation(name)) is not None:
+            return _Target(chain_from_pem(found.chain).leaf, found)
+    leaf = _read_leaf(Path(request.what))
+    if leaf is None:
+        raise _unknown(request, await house.ledger.names())
+    return _Target(leaf, await house.ledger.generation_by_fingerprint(parse_leaf(leaf).fingerprint))
+
+
+def _names(what: str) -> tuple[CertName, ...]:
+    try:
+        return CertName(what), default_name([parse_identifier(what)])
+    except ConfigError:
+        return (CertName(what),)
 
 
 def _unknown(request: RevokeRequest, names: Sequence[CertName]) -> ConfigError:
@@ -114,7 +135,7 @@ def _read_leaf(path: Path) -> bytes | None:
             return chain_from_pem(data.decode("ascii", "replace")).leaf
         load_certificate(data)
     except CertdError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: no certificate in it that can be read (PEM or DER)") from error
     return data
 
 
@@ -128,7 +149,10 @@ def _read(path: Path) -> bytes:
 
 def _issuer(request: RevokeRequest, generation: Generation | None) -> Issuer:
     if generation is not None:
-        return parse_server(generation.issuer, request.ca_bundle)
+        issuer = parse_server(generation.issuer, request.ca_bundle)
+        if request.server and parse_server(request.server, None).id != issuer.id:
+            raise ConfigError(f"{request.what}: {issuer.title} issued it, and only that CA can revoke it")
+        return issuer
     if not request.server:
         raise ConfigError(
             f"{request.what}: certd did not issue this certificate, so it does not know its CA",
