@@ -95,8 +95,9 @@ async def _gather_witnesses(zone: str, proofs: Iterable[Dns01Proof], authorities
     for proof in sorted(proofs):
         name = dns.name.from_text(proof.name)
         wanted[name] = wanted.get(name, frozenset()) | {proof.value.encode("ascii")}
+    given = {server for _, server in authorities.settings.servers}
     servers = await authorities.servers_of(zone)
-    return _Zone(zone, tuple(Witness(server, wanted, authorities.ask) for server in servers))
+    return _Zone(zone, tuple(Witness(each, wanted, authorities.ask, given=each in given) for each in servers))
 
 
 def _by_zone(wanted: Iterable[Dns01Proof]) -> dict[str, list[Dns01Proof]]:

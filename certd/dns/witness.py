@@ -50,12 +50,16 @@ class Witness:
     each name. A round ends with the first name that lacks something, for then another one is due anyway.
     """
 
-    def __init__(self, server: Server, wanted: Mapping[dns.name.Name, frozenset[bytes]], ask: Ask) -> None:
+    def __init__(
+        self, server: Server, wanted: Mapping[dns.name.Name, frozenset[bytes]], ask: Ask, *, given: bool = False
+    ) -> None:
+        """*given* by --dns-server: it need not have authority for the zone."""
         self.server = server
         self.has_a_say = False  # it has said something about the zone
         self.complaint = "no answer yet"
         self._wanted = wanted
         self._ask = ask
+        self._given = given
         self._order = list(wanted)
         self._asked = False
         self._in_a_row = 0
@@ -112,7 +116,7 @@ class Witness:
         except Unanswered as silence:
             self._failures = 0
             return str(silence)
-        if (lame := _lameness(reply)) is not None:
+        if (lame := _lameness(reply)) is not None and not (self._given and reply.rcode() == dns.rcode.NOERROR):
             return lame
         if reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             self._failures += 1

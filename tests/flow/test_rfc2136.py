@@ -1,6 +1,8 @@
 """The rfc2136 provider against BIND 9: the provider contract, and what only DNS UPDATE has."""
 
+import asyncio
 import itertools
+import random
 from pathlib import Path
 
 import dns.asyncquery
@@ -182,3 +184,29 @@ async def test_every_address_of_the_servers_name_is_tried(server: Bind, tmp_path
         await provider.publish(frozenset({subject.proof()}))
 
     assert await server.txt(subject.proof().name) == {VALUES[0]}
+
+
+async def test_three_orders_on_one_name_interleaved_a_thousand_times(server: Bind, tmp_path: Path) -> None:
+    """DN1: whatever comes between, each has its own values and no others, and a stranger's stays."""
+    subject = subject_at(server, tmp_path)
+    name = subject.proof().name
+    await server.add(name, "TXT", "stranger")
+
+    async def order(values: tuple[str, ...], draw: random.Random) -> None:
+        there: set[str] = set()
+        async with subject.opened() as provider:
+            for _ in range(350):
+                chosen = {value for value in values if draw.random() < 0.5}
+                proofs = frozenset(subject.proof(value) for value in chosen)
+                if draw.random() < 0.5:
+                    await provider.publish(proofs)
+                    there |= chosen
+                else:
+                    await provider.withdraw(proofs)
+                    there -= chosen
+                if draw.random() < 0.05:
+                    assert set(values) & await server.txt(name) == there
+            await provider.withdraw(frozenset(subject.proof(value) for value in values))
+
+    await asyncio.gather(*(order(VALUES[n * 3 : n * 3 + 3], random.Random(n)) for n in range(3)))
+    assert await server.txt(name) == {"stranger"}

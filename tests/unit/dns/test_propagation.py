@@ -209,6 +209,15 @@ class TestServersThatDoNotAnswer:
 
         assert await wait_until_visible(wanted, authorities, world.clock, random.Random(1)) == Visible()
 
+    async def test_a_given_server_without_authority_has_its_say(self) -> None:
+        """A laboratory's answers "no such data" without authority, which is a referral from any other."""
+        world = four_servers()
+        world.add_authority("192.0.2.1", mood=Mood.LAME)
+        given = (("example.test", Server("192.0.2.1")),)
+        error = await failure(world, proof("example.test"), servers=given, propagation_timeout=seconds(5))
+
+        assert str(error).endswith("192.0.2.1:53: _acme-challenge.example.test: our value is missing")
+
     async def test_when_no_server_can_be_reached_the_hint_names_the_option(self) -> None:
         world = four_servers()
         for address in ADDRESSES:
