@@ -1,5 +1,6 @@
 """The SQLite file itself: how it is opened, whose it is, and what its errors mean. It knows no asyncio."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -11,11 +12,13 @@ from certd.model.errors import StorageError
 RESTORE = "restore the state directory from a backup (docs/state.md)"
 
 _OTHERS = 0o077
+_ROOM = 64 * 1024  #: of which a -shm takes half
+_FULL = "free some space; nothing that was committed is lost, and the next run goes on from there"
 _READ_ONLY = "the state directory must be writable by the user certd runs as"
 
 #: By SQLite's primary result code.
 _HINTS: dict[int, str] = {
-    sqlite3.SQLITE_FULL: "free some space; nothing that was committed is lost, and the next run goes on from there",
+    sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: _READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: "the state directory must exist, and be writable by the user certd runs as",
@@ -113,11 +116,23 @@ def storage_error(path: Path, error: Exception) -> StorageError:
         return error
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _is_full(path):
+            return StorageError(f"{path}: {error}: no space left (blocks or inodes)", hint=_FULL)
         return StorageError(f"{path}: {error}", hint=_HINTS.get(code, ""))
     if isinstance(error, OSError):
-        hint = _READ_ONLY if isinstance(error, PermissionError) else ""
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        hint = _FULL if is_full else _READ_ONLY if isinstance(error, PermissionError) else ""
         return StorageError(f"{path}: {error.strerror or error}", hint=hint)
     return StorageError(f"{path}: {error!r}")
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite says neither of a -shm without room nor of a -wal without an inode that this is what was wrong."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _ROOM or (found.f_files > 0 and found.f_favail == 0)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:

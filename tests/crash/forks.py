@@ -103,6 +103,8 @@ def _be_certd(job: dict[str, Any], descriptors: list[int]) -> None:
         _set_trap(os.environ.get("CERTD_FP"), os.environ.get("TRACE"))
         if job["stopped"]:
             os.kill(os.getpid(), signal.SIGSTOP)
+        if job["program"]:
+            os.execvp(job["program"][0], job["program"])  # noqa: S606 - of the tests' own
         status = cli(sys.argv[1:])
     except BaseException:  # noqa: BLE001 - as the interpreter does at its end: this is the end
         traceback.print_exc()

@@ -214,8 +214,8 @@ def _installed(seen: Seen, goal: Goal) -> Iterator[str]:
     if not goal.generations:
         return
     link = seen.state / "live" / goal.name
-    if link.resolve() != (seen.state / "generations" / goal.name / str(goal.generations)).resolve():
-        yield f"{link} shows {link.resolve()}"
+    if str(link.readlink()) != f"../generations/{goal.name}/{goal.generations}":
+        yield f"{link} shows {link.readlink()}"
         return
     chain = x509.load_pem_x509_certificates((link / "fullchain.pem").read_bytes())
     names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value

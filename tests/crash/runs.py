@@ -78,10 +78,12 @@ class Forks:
         environment: Mapping[str, str] | None = None,
         sockets: Sequence[socket.socket] = (),
         stopped: bool = False,
+        program: Sequence[str] = (),
     ) -> Run:
         """Start `certd ARGUMENTS`, in which `{0}` is the descriptor of the first of *sockets*.
 
         Its output goes to files in *folder*. *stopped*: it waits for SIGCONT before it does anything.
+        *program*: in place of certd.
         """
         number = next(self._count)
         output = folder / f"run-{number}.out", folder / f"run-{number}.err"
@@ -91,6 +93,7 @@ class Forks:
             "environment": {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})},
             "output": [str(path) for path in output],
             "stopped": stopped,
+            "program": list(program),
         }
         ours.setblocking(False)
         try:

@@ -60,6 +60,7 @@ class World:
     out: Path
     may_look: asyncio.Event  # clear it, and the CA looks at no proof until it is set
     environment: Mapping[str, str] = field(default_factory=dict)
+    view: Path | None = None  # the state directory as this process sees it, where certd is in a namespace of its own
     provider: Sequence[str] = ()  # arguments that choose it; empty: the program that changes `zone`
     ports: Sequence[str] = ("--http-address", "fd:{0}", "--tls-address", "fd:{1}")
 
@@ -89,8 +90,8 @@ class World:
             *more,
         )
 
-    def seen(self, state: Path | None = None) -> Seen:
-        """All that the checker looks at; *state*: in place of this world's own directory."""
+    def seen(self) -> Seen:
+        """All that the checker looks at."""
         ca = self.hell.ca
         authorizations = Counter(each.status for each in ca._authority.store.authorizations.values())
         record = CaRecord(
@@ -100,7 +101,7 @@ class World:
             roots=[ca.root_pem],
             failed=authorizations[AuthorizationStatus.INVALID],
         )
-        return Seen(state or self.state, record, self._published())
+        return Seen(self.view or self.state, record, self._published())
 
     def _published(self) -> dict[str, set[str]]:
         """TXT values beside somebody else's; where that one is gone, that is in it."""
