@@ -32,6 +32,8 @@ def read_answer(wire: bytes, query: dns.message.Message) -> dns.message.Message 
 
     One that was cut off (TC) comes without its records: RFC 2181 §9 says to ignore them.
     """
+    if len(wire) < _HEADER.size:
+        raise Malformed("malformed answer (shorter than a header)")
     try:
         _, _, questions, *_ = _HEADER.unpack_from(wire)
         if questions > 1:

@@ -88,6 +88,62 @@ async def test_a_datagram_from_another_port_is_not_believed() -> None:
         assert (await asking).rcode() == dns.rcode.NOERROR
 
 
+async def answered_by(*replies: bytes | None) -> dns.message.Message:
+    """Ask a server that sends these datagrams, None for the true answer, with our id in the first two octets."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        asking = asyncio.create_task(
+            Wire(SystemClock(), PATIENCE)(Server("127.0.0.1", sock.getsockname()[1]), QUESTION)
+        )
+        data, asker = await asyncio.get_running_loop().sock_recvfrom(sock, 4096)
+        true = dns.message.make_response(dns.message.from_wire(data)).to_wire()
+        for reply in replies:
+            sock.sendto(true if reply is None else data[:2] + reply, asker)
+        return await asking
+
+
+async def test_garbage_before_the_answer_does_not_keep_it_from_being_seen() -> None:
+    assert (await answered_by(b"\x84\x00" + b"\xff" * 90, b"", None)).rcode() == dns.rcode.NOERROR
+
+
+async def test_a_server_that_sends_nothing_but_garbage_is_given_up() -> None:
+    """Each datagram costs time to read: without a bound a server could keep us busy as long as it likes."""
+    with pytest.raises(Unanswered, match="16 datagrams, and none answers the question"):
+        await answered_by(*[b"\x84\x00" + b"\xff" * 90] * 20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"", r"malformed answer \(shorter than a header\)"),
+        (b"\xff" * 40, "no whole answer to the question over TCP"),
+        (dns.message.make_response(dns.message.make_query("a.test", "TXT")).to_wire(), "no whole answer"),
+    ],
+    ids=["empty", "garbage", "another"],
+)
+async def test_what_comes_over_tcp_is_not_believed_either(answer: bytes, says: str) -> None:
+    class Odd(Authority):
+        def respond(self, query: dns.message.Message, *, tcp: bool) -> Sequence[bytes]:
+            return [answer] if tcp else super().respond(query, tcp=tcp)
+
+    async with serve(Odd([Zone("example.test")], ManualClock(), mood=Mood.CUT_OFF)) as server:
+        with pytest.raises(Unanswered, match=says):
+            await Wire(SystemClock(), PATIENCE)(server, QUESTION)
+
+
+async def test_a_tcp_connection_that_is_closed_without_a_word_is_told() -> None:
+    class Closing(Authority):
+        def respond(self, query: dns.message.Message, *, tcp: bool) -> Sequence[bytes]:
+            if tcp:
+                raise ConnectionError
+            return super().respond(query, tcp=tcp)
+
+    async with serve(Closing([Zone("example.test")], ManualClock(), mood=Mood.CUT_OFF)) as server:
+        with pytest.raises(Unanswered, match=r"closed the TCP connection without an answer|reset"):
+            await Wire(SystemClock(), PATIENCE)(server, QUESTION)
+
+
 async def test_ids_and_ports_differ_from_question_to_question() -> None:
     seen: set[tuple[int, int]] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
