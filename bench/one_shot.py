@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from statistics import median as middle
 
-from bench.place import Cost, Place, Places, cost, median
+from bench.place import LIMIT, Cost, Place, Places, cost, median
 from bench.tables import Aim, Section
 from tests.servers.clients import Client, Wanted, client_program, commands, served
 from tests.servers.pebble import Flavour
@@ -24,6 +24,8 @@ class Seen:
     requests: list[int] = field(default_factory=list)
 
     def row(self, name: str, least: Cost) -> tuple[str, ...]:
+        if not self.costs:
+            return (name, f"> {LIMIT:.0f}", *["" for _ in range(4)])
         mid = median(self.costs)
         return (
             name,

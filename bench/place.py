@@ -3,10 +3,12 @@
 import asyncio
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +22,7 @@ from tests.servers.process import LOOPBACK, free_ports
 
 PYTHON = sys.executable
 CERTD = str(Path(sys.executable).parent / "certd")
+LIMIT = 120.0  # seconds for one process
 BARE_LOOP = (PYTHON, str(ROOT / "bench" / "bare_loop.py"))
 
 
@@ -38,20 +41,29 @@ class ProgramFailed(Exception):
     """What it printed."""
 
 
-async def cost(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
-    """Run *argv* to its end. Raises `ProgramFailed`."""
-    return await asyncio.to_thread(_cost, argv, env or {})
+class TookTooLong(Exception):
+    """It was ended."""
 
 
-def _cost(argv: Sequence[str], env: Mapping[str, str]) -> Cost:
+async def cost(argv: Sequence[str], env: Mapping[str, str] | None = None, *, limit: float = LIMIT) -> Cost:
+    """Run *argv* to its end. Raises `ProgramFailed`, and after *limit* seconds `TookTooLong`."""
+    return await asyncio.to_thread(_cost, argv, env or {}, limit)
+
+
+def _cost(argv: Sequence[str], env: Mapping[str, str], limit: float) -> Cost:
     with tempfile.TemporaryFile() as printed:
         began = time.perf_counter()
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, cwd=ROOT, env=environment() | dict(env)
         )
+        ending = threading.Timer(limit, os.kill, (process.pid, signal.SIGKILL))
+        ending.start()
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
+        ending.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == -signal.SIGKILL:
+            raise TookTooLong(f"{argv[0]}: ended after {limit:.0f} s")
         if process.returncode:
             printed.seek(0)
             raise ProgramFailed(f"{argv[0]} ended with {process.returncode}:\n{printed.read().decode()[-4000:]}")
