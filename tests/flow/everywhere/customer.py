@@ -70,15 +70,20 @@ class Customer:
         return ("--http-address", self.authority.http_address)
 
     def by_dns(self) -> tuple[str, ...]:
-        """Updates to the CA's own name server, which we ask as well."""
+        """Updates to the CA's own name server."""
         dns, secret = self.authority.dns, self.folder / "tsig"
         secret.touch(mode=0o600)
         secret.write_text(f"{dns.key.secret}\n")
         return (
             *("--dns", "rfc2136", "--dns-option", f"server={dns.server}"),
             *("--dns-option", f"key_name={dns.key.name}", "--dns-option", f"key_secret=file:{secret}"),
-            *("--dns-resolver", dns.server, "--dns-server", f"{ZONE}={dns.server}"),
+            *self.asking(),
         )
+
+    def asking(self) -> tuple[str, ...]:
+        """We ask the CA's name server, too."""
+        server = self.authority.dns.server
+        return ("--dns-resolver", server, "--dns-server", f"{ZONE}={server}")
 
     def issue(self, *more: str, proofs: Sequence[str] | None = None) -> Ran:
         """`certd issue` with http-01, or with other *proofs*."""

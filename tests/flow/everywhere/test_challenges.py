@@ -1,5 +1,6 @@
 """Each way to prove names, at every CA."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from tests.flow.everywhere.authorities import ZONE, Feature
 from tests.flow.everywhere.backstage import Backstage
 from tests.flow.everywhere.certificates import has_key, leaf_of, names_of
 from tests.flow.everywhere.customer import Customer
-from tests.flow.everywhere.scenario import scenario
+from tests.flow.everywhere.scenario import each_server, scenario
 from tests.flow.everywhere.web import web_server
 from tests.servers.made import Made
 
@@ -98,6 +99,55 @@ def test_a_wildcard_and_its_apex_are_proven_by_updates_to_bind(customer: Custome
     assert behind.run(dns.txt(record)) == {"somebody else's"}
     assert {name for name, kind, _ in behind.run(dns.contents(ZONE)) if kind == "TXT"} == {record}
     behind.run(dns.delete(record, "TXT"))
+
+
+@each_server()
+def test_a_proof_is_put_where_an_alias_leads(customer: Customer, behind: Backstage) -> None:
+    """RFC 8555 §8.4 looks for TXT as DNS does: a CNAME delegates the proof to a name that certd may change."""
+    name, dns = customer.name(), customer.authority.dns
+    alias, target = f"_acme-challenge.{name}", f"proofs.{customer.stem}.{ZONE}"
+    behind.run(dns.add(alias, "CNAME", f"{target}."))
+    ran = customer.issue("-d", name, proofs=customer.by_dns())
+    assert ran.status == 0, ran.err
+    assert names_of(leaf_of(customer, name)) == {name}
+    left = {(record, kind) for record, kind, _ in behind.run(dns.contents(ZONE)) if customer.stem in record}
+    assert left == {(alias, "CNAME")}
+
+
+@each_server()
+def test_a_record_that_never_shows_is_not_told_to_the_ca(customer: Customer) -> None:
+    """R42: answering would spend one of the few failures that it allows; the next run, with a better way, succeeds."""
+    name, nothing = customer.name(), shutil.which("true")
+    proofs = ("--dns", "exec", "--dns-option", f"program={nothing}", "--propagation-timeout", "1s", *customer.asking())
+    asked = customer.authority.requests()
+    ran = customer.issue("-d", name, proofs=proofs)
+    assert ran.status in {1, 75}, ran.err
+    assert f"_acme-challenge.{name}" in ran.err
+    assert customer.authority.requests()["challenge"] == asked["challenge"]
+    ran = customer.issue("-d", name, proofs=customer.by_dns())
+    assert ran.status == 0, ran.err
+
+
+@each_server()
+def test_a_name_in_its_own_script(customer: Customer) -> None:
+    """IDN: typed as people write it, ordered, proven and kept as an A-label."""
+    typed, asked_for = customer.name("bücher"), customer.name("xn--bcher-kva")
+    ran = customer.issue("-d", typed)
+    assert ran.status == 0, ran.err
+    assert names_of(leaf_of(customer, asked_for)) == {asked_for}
+    assert customer.issue("-d", asked_for).out.startswith("up to date")
+
+
+@each_server(Feature.ADDRESSES, but=(Feature.TLS_ALPN_FOR_ADDRESSES,))
+def test_a_challenge_that_the_ca_does_not_offer(customer: Customer) -> None:
+    """What it offers is told, and the next run takes that."""
+    address = customer.authority.place.address
+    tls = ("--challenge", "tls-alpn-01", "--tls-address", customer.authority.tls_address)
+    ran = customer.issue("-d", address, proofs=tls)
+    assert ran.status == 2, ran.err
+    assert "the CA offers http-01, but only tls-alpn-01 can be answered here" in ran.err
+    ran = customer.issue("-d", address)
+    assert ran.status == 0, ran.err
 
 
 @scenario()
