@@ -57,8 +57,6 @@ class House:
         """Talk to *issuer* with *key*; its directory comes from the ledger while that is fresh, and is kept there."""
         known = await self.ledger.directory(issuer.id)
         cached = (directory_from_json(known.document), known.fetched_at) if known else None
-        if cached is not None and cached[0].url != issuer.directory:
-            cached = None  # the embedded CA, at another port than last time
         async with open_ca(
             issuer.directory,
             key=key,

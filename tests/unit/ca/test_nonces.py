@@ -62,6 +62,17 @@ async def test_no_nonce_is_asked_for_while_replies_bring_them(fake: FakeCa, conn
     assert fake.count("newNonce") == 1
 
 
+async def test_meeting_the_ca_costs_no_request_and_brings_its_time(fake: FakeCa, connect: Connect) -> None:
+    """The nonce is kept for the request that follows, which would have asked for one anyway."""
+    ca = await connect(registered=False)
+    assert (ca.clock_skew, fake.count("newNonce")) == (None, 0)
+    await ca.meet()
+    await ca.meet()
+    assert ca.clock_skew is not None
+    await ca.register(terms_agreed=True)
+    assert fake.count("newNonce") == 1
+
+
 @pytest.mark.parametrize("times", [1, 5, MOST_REQUESTS - 1])
 async def test_a_refused_nonce_is_answered_with_the_nonce_of_that_reply(
     fake: FakeCa, connect: Connect, times: int
