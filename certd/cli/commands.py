@@ -1,10 +1,29 @@
-"""The kinds of commands that `certd` is made of: groups that know what was meant, and long helps in sections."""
+"""The kinds of commands that `certd` is made of: groups that know what was meant, and long helps in sections.
+
+This is imported at every start: nothing here may cost time.
+"""
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+
+def run(group: click.Command, arguments: list[str]) -> int:
+    """Run *group* with *arguments*, print its error if there is one; the exit status (`certd.cli.exits`)."""
+    try:
+        outcome = group.main(arguments, prog_name="certd", standalone_mode=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as failure:  # noqa: BLE001 - the edge of the program: whoever asked for JSON gets JSON
+        from certd.cli.exits import end
+
+        return end(failure, wants_json="--json" in arguments)
+    return outcome if isinstance(outcome, int) else 0
 
 
 class Group(click.Group):
@@ -49,17 +68,22 @@ class LazyGroup(Group):
 class Sectioned(click.Command):
     """A command with many options. *sections*: the first option of each section → its title.
 
-    An argument without an option is answered with `stray`.
+    An argument without an option is answered with *stray*. *short*: short options → their long forms.
     """
 
-    def __init__(self, *args: Any, sections: Mapping[str, str], stray: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, sections: Mapping[str, str], stray: str, short: Mapping[str, str], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.allow_extra_args = True
         self._sections = sections
         self._stray = stray
+        self._short = short
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest = super().parse_args(ctx, args)
+        # click takes each `-d` for a mistyped long option first, and looks for what may have been meant: 5 ms for
+        # the first one, and a comparison with all options for every other.
+        rest = super().parse_args(ctx, [self._short.get(each, each) for each in args])
         if ctx.args:
             ctx.fail(self._stray.format(*ctx.args))
         return rest

@@ -8,8 +8,6 @@
 130, 143  interrupted (SIGINT, SIGTERM)
 """
 
-import os
-import sys
 from collections.abc import Mapping
 
 import click
@@ -18,7 +16,7 @@ from certd.cli.errors import Interrupted, show_bug, show_error, show_interrupted
 from certd.model import errors
 from certd.model.problems import Reaction
 
-DONE, FAILED, USAGE, REFUSED, LATER = 0, 1, 2, 3, 75
+FAILED, USAGE, REFUSED, LATER = 1, 2, 3, 75
 BROKEN_OFF = 130
 
 #: Every class of `certd.model.errors`; a class elsewhere ends as the nearest of its bases does.
@@ -49,19 +47,8 @@ BY_REACTION: Mapping[Reaction, int] = {
 }
 
 
-def run(group: click.Command, arguments: list[str]) -> int:
-    """Run *group* with *arguments*, print its error if there is one, and return the exit status."""
-    try:
-        outcome = group.main(arguments, prog_name="certd", standalone_mode=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except Exception as failure:  # noqa: BLE001 - the edge of the program: whoever asked for JSON gets JSON
-        return _end(failure, wants_json="--json" in arguments)
-    return outcome if isinstance(outcome, int) else DONE
-
-
-def _end(failure: Exception, *, wants_json: bool) -> int:
+def end(failure: Exception, *, wants_json: bool) -> int:
+    """Print what ended the command; the exit status."""
     match failure:
         case errors.CertdError():
             status = exit_status(failure)

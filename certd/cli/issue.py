@@ -41,6 +41,7 @@ SECTIONS = {
     help=HELP,
     sections=SECTIONS,
     stray="{0}: names are given with -d; did you mean -d {0}?",
+    short={"-d": "--domain", "-m": "--email"},
 )
 @click.option(
     "-d", "--domain", "names", multiple=True, metavar="NAME", help="A host name, *.wildcard or IP address; repeat."

@@ -5,7 +5,7 @@ import sys
 import click
 
 from certd import __version__
-from certd.cli.commands import LazyGroup
+from certd.cli.commands import LazyGroup, run
 
 #: Command → its line in `certd --help`.
 COMMANDS: dict[str, str] = {
@@ -32,6 +32,4 @@ def group() -> None:
 
 def cli(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status (`certd.cli.exits`)."""
-    from certd.cli.exits import run
-
     return run(group, sys.argv[1:] if arguments is None else arguments)

@@ -108,7 +108,7 @@ def test_of_a_compound_refusal_the_names_are_told_and_not_the_frame(capsys: pyte
             "shop.test: names are given with -d; did you mean -d shop.test?",
             "certd issue --help",
         ),
-        (["issue", "-d"], "option '-d' requires an argument", "certd --help"),
+        (["issue", "-d"], "option '--domain' requires an argument", "certd --help"),
         (["issue", "--wait", "nan"], "invalid value for '--wait': nan is not between 0 and 86400 seconds", ""),
         (["issue", "--wait", "1e300"], "invalid value for '--wait': 1e+300 is not between 0 and 86400 seconds", ""),
         (["revoke"], "missing argument 'NAME|FILE'", "certd revoke --help"),

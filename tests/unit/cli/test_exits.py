@@ -9,8 +9,9 @@ from datetime import timedelta
 import click
 import pytest
 
+from certd.cli.commands import run
 from certd.cli.errors import Interrupted
-from certd.cli.exits import BY_REACTION, EXIT_STATUS, exit_status, run
+from certd.cli.exits import BY_REACTION, EXIT_STATUS, exit_status
 from certd.model import errors
 from certd.model.problems import REACTIONS, Problem, Reaction
 from tests.fakes.clock import START
