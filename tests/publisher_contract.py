@@ -94,7 +94,7 @@ class PublisherContract:
     async def test_its_words_find_it_again_in_another_process(self, subject: Subject) -> None:
         """Invariant 5: whoever reads the journal after a crash withdraws with nothing but these."""
         words = subject.publisher.method, subject.publisher.options
-        assert json.dumps(json.loads(words[1])) == words[1], "canonical JSON"
+        assert isinstance(json.loads(words[1]), dict)
         again = subject.reopen(*words)
         assert (again.method, again.options, again.is_the_journal) == (*words, subject.publisher.is_the_journal)
 

@@ -6,20 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from certd.api import ConfigError, Dns01Proof, DnsProvider, ProviderSpec, Secret, Tools
+from certd.api import ConfigError, Dns01Proof, DnsProvider, ProviderError, ProviderSpec, Secret, Tools
 from certd.app.dns_publisher import DnsPublisher
 from certd.dns.errors import DnsError
 from certd.dns.settings import DnsSettings
+from certd.ledger.ledger import open_ledger
 from certd.model.acme import ChallengeType
 from certd.model.identifiers import parse_identifier
 from certd.model.proofs import Proof
+from certd.model.steps import Step
 from certd.plugins.options import Chosen
 from tests.fakes.clock import START
 from tests.fakes.publishers import Progress
+from tests.publisher_contract import PublisherContract, Subject
 from tests.unit.dns.world import World
+from tests.unit.ledger.samples import GROUND, order
 
 NAME = "_acme-challenge.example.test"
 
@@ -35,14 +40,24 @@ class Provider:
 
     world: World
     calls: list[str] = field(default_factory=list)
+    broken: bool = False
 
     async def publish(self, proofs: frozenset[Dns01Proof]) -> None:
-        self.calls.append("publish")
+        self._called("publish")
+        self._remove(proofs)
         for proof in proofs:
             self.world.zones[0].publish(proof.name, proof.value, self.world.clock.now())
 
     async def withdraw(self, proofs: frozenset[Dns01Proof]) -> None:
-        self.calls.append("withdraw")
+        self._called("withdraw")
+        self._remove(proofs)
+
+    def _called(self, verb: str) -> None:
+        self.calls.append(verb)
+        if self.broken:
+            raise ProviderError(f"{verb}: the zone is locked", retry=True)
+
+    def _remove(self, proofs: frozenset[Dns01Proof]) -> None:
         gone = {(proof.name, proof.value) for proof in proofs}
         zone = self.world.zones[0]
         zone.published = [each for each in zone.published if each[1:] not in gone]
@@ -177,3 +192,53 @@ async def test_what_never_becomes_visible_is_an_error_that_trying_again_may_help
         await scene.publisher.wait_until_visible(proofs)
 
     assert caught.value.retry
+
+
+class TestDnsPublisher(PublisherContract):
+    """With the zone `test` in memory, and another's record beside ours."""
+
+    @pytest.fixture
+    async def subject(self, tmp_path: Path) -> AsyncIterator[Subject]:
+        world = World()
+        zone = world.zone("test", "192.0.2.1", "192.0.2.2")
+        zone.publish("_acme-challenge.a.test", "somebody-elses", START)
+        provider = Provider(world)
+        tools = Tools(world.clock, random.Random(1), lambda _: Secret("c4n4ry"))
+
+        async with AsyncExitStack() as stack:
+
+            def opened(_: str, options: str) -> DnsPublisher:
+                made = DnsPublisher(
+                    provider.spec,
+                    Chosen.from_json("memory", options),
+                    tools=tools,
+                    settings=DnsSettings(),
+                    stack=stack,
+                    progress=Progress(),
+                )
+                made._authorities = world.authorities()
+                return made
+
+            async def shows(proof: Proof) -> bool:
+                return any(each[1:] == (proof.name, proof.value) for each in zone.published)
+
+            async def others() -> object:
+                return [each for each in zone.published if each[2] == "somebody-elses"], dict(zone.records)
+
+            async def spoil() -> None:
+                provider.broken = True
+
+            ledger = await stack.enter_async_context(open_ledger(tmp_path / "ledger", clock=world.clock, node="node"))
+            await ledger.commit(None, Step.INTENT_STORED, *GROUND, order())
+            yield Subject(
+                publisher=opened("dns:memory", '{"token":"env:TOKEN"}'),
+                type=ChallengeType.DNS_01,
+                ledger=ledger,
+                order_id=order().id,
+                reopen=opened,
+                shows=shows,
+                others=others,
+                spoil=spoil,
+                sees_the_ca=False,
+                checks=True,
+            )
