@@ -7,6 +7,7 @@ Boulder, Pebble and devca put first.
 import re
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 from certd.issue.ports import Progress
 from certd.model.acme import ChallengeType
@@ -66,11 +67,14 @@ class Remembered:
 
 
 def with_advice(
-    failure: ChallengeFailed, types: Mapping[Identifier, ChallengeType], own: Sequence[str]
+    failure: ChallengeFailed,
+    types: Mapping[Identifier, ChallengeType],
+    own: Sequence[str],
+    webroot: Path | None = None,
 ) -> ChallengeFailed:
     """*failure* with what was tried, a line for each name where the CA asked somebody else, and hints.
 
-    *types*: how each name was validated. *own*: this host's addresses.
+    *types*: how each name was validated. *own*: this host's addresses. *webroot*: where http-01 answers were put.
     """
     named = {f"{identifier}: ": (identifier, problem) for identifier, problem in failure.failed}
     lines: list[str] = []
@@ -84,9 +88,18 @@ def with_advice(
         lines.append(f"{start}{how}{line.removeprefix(start)}")
         if elsewhere := asked_elsewhere(problem, own):
             lines.append(f"  {elsewhere}")
-    hints = [_ADVICE.get(problem.kind, {}).get(types[i], "") for i, problem in failure.failed if i in types]
+    hints = [
+        _hint(problem, types[identifier], webroot) for identifier, problem in failure.failed if identifier in types
+    ]
     hint = "\n".join(dict.fromkeys(filter(None, [*hints, failure.hint])))
     return ChallengeFailed("\n".join(lines), failed=failure.failed, hint=hint)
+
+
+def _hint(problem: Problem, type_: ChallengeType, webroot: Path | None) -> str:
+    advice = _ADVICE.get(problem.kind, {})
+    if advice is _OTHER_SERVER and type_ is ChallengeType.HTTP_01 and webroot is not None:
+        return f"the server for port 80 does not show what certd wrote below {webroot}: is that its root for this name?"
+    return advice.get(type_, "")
 
 
 def asked_elsewhere(problem: Problem, own: Sequence[str]) -> str:

@@ -97,7 +97,8 @@ class _Talk:
             try:
                 return await issue(tools, desired, self.finding, by_person=True)
             except ChallengeFailed as failure:
-                raise with_advice(failure, progress.types, own_addresses()) from failure
+                webroot = self.ordering.wish.challenge.webroot
+                raise with_advice(failure, progress.types, own_addresses(), webroot) from failure
             finally:
                 self.ordering.met(ca)
 

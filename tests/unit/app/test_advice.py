@@ -1,5 +1,7 @@
 """A validation that failed: what was tried, whom the CA asked, what to look at. The CA's words stay as they are."""
 
+from pathlib import Path
+
 import pytest
 
 from certd.app.advice import Remembered, asked_elsewhere, with_advice
@@ -99,6 +101,13 @@ def test_the_kind_of_failure_has_its_hint(kind: str, type_: ChallengeType, word:
     hint = with_advice(failure((SHOP, problem(kind=kind))), {SHOP: type_}, OWN).hint
     assert word in hint
     assert bool(hint) is bool(word)
+
+
+def test_a_webroot_that_nobody_serves_is_named() -> None:
+    told = with_advice(failure((SHOP, problem())), {SHOP: HTTP}, OWN, Path("/srv/www"))
+    assert told.hint.startswith("the server for port 80 does not show what certd wrote below /srv/www")
+    other = with_advice(failure((SHOP, problem(kind="connection"))), {SHOP: HTTP}, OWN, Path("/srv/www"))
+    assert "port 80 of each name" in other.hint
 
 
 def test_a_hint_for_all_names_stands_once_before_what_was_hinted_already() -> None:
