@@ -6,7 +6,7 @@ its limits.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from certd.model.identifiers import from_set_key
 from certd.model.records import FailureRecord, Scope, ScopeKind, ScopeRecord
@@ -18,6 +18,9 @@ FAILED_VALIDATIONS_WITHIN = timedelta(hours=1)
 #: Clocks differ, and are set right by seconds. What lies further ahead was written by a clock that was wrong, or this
 #: one is behind.
 CLOCK_TOLERANCE = timedelta(hours=1)
+
+#: This code did not exist before: a clock that says so is wrong. Set anew with each release.
+RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 
 _MOST_NAMES = 3
 
@@ -62,6 +65,10 @@ def failures_left(failed: Sequence[FailureRecord], now: datetime) -> int:
 
 def _clock_waits(own_not_before: datetime | None, now: datetime) -> Iterable[Wait]:
     """A machine that boots in 1970 or 2000 believes all kinds of things; what it has been issued it cannot doubt."""
+    if now < RELEASED:
+        yield Wait(
+            RELEASED, f"this machine's clock says {now:%Y-%m-%d %H:%M}Z, and this certd is from {RELEASED:%Y-%m}"
+        )
     if own_not_before is not None and own_not_before > now + CLOCK_TOLERANCE:
         yield Wait(
             own_not_before,

@@ -1,7 +1,7 @@
 """The one function that admits an order (invariant 4): limits of the CA, its own moments, our waits, the clock."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from certd.model.identifiers import parse_identifiers, set_key
 from certd.model.records import FailureRecord, Scope, ScopeKind, ScopeRecord
-from certd.plan.admission import Allow, OrderRequest, Wait, admit, failures_left
+from certd.plan.admission import RELEASED, Allow, OrderRequest, Wait, admit, failures_left
 from tests.fakes.clock import START
 from tests.unit.plan.samples import DAY, HOUR, IDENTIFIER, ISSUER, failed
 
@@ -147,6 +147,17 @@ def test_a_clock_that_was_ahead_leaves_no_wait_of_years() -> None:
     later = 3650 * DAY
     scope = replace(row(later + HOUR, later + HOUR), updated_at=START + later)
     assert ask(scope, failures=failed(*[later / MINUTE] * 5)) == Allow()
+
+
+@pytest.mark.parametrize("now", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("by_person", [True, False])
+def test_nothing_is_ordered_by_a_clock_from_before_this_code_was_written(now: datetime, by_person: bool) -> None:
+    """CK1: a board without a battery boots in 1970, and its first certificate would be ordered then (nixpkgs #221363)."""
+    verdict = admit(OrderRequest([], [], by_person), now)
+    assert isinstance(verdict, Wait)
+    assert verdict.until == RELEASED
+    assert f"clock says {now:%Y-%m-%d}" in verdict.reason
+    assert admit(OrderRequest([], [], by_person), RELEASED) == Allow()
 
 
 def test_a_clock_that_is_set_back_a_little_forgets_nothing() -> None:
