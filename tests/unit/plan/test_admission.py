@@ -152,7 +152,7 @@ def test_a_clock_that_was_ahead_leaves_no_wait_of_years() -> None:
 @pytest.mark.parametrize("now", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)])
 @pytest.mark.parametrize("by_person", [True, False])
 def test_nothing_is_ordered_by_a_clock_from_before_this_code_was_written(now: datetime, by_person: bool) -> None:
-    """CK1: a board without a battery boots in 1970, and its first certificate would be ordered then (nixpkgs #221363)."""
+    """CK1: a board without a battery boots in 1970, and would renew everything then (nixpkgs #221363)."""
     verdict = admit(OrderRequest([], [], by_person), now)
     assert isinstance(verdict, Wait)
     assert verdict.until == RELEASED
