@@ -26,7 +26,7 @@ async def reload_server(argv: Sequence[str], house: House, generation: Generatio
         return ""
     command = shlex.join(argv)
     said = f"{generation.name}: generation {generation.number} is in {directory}, but `{command}` "
-    hint = "the same command runs it again; no new certificate is ordered for that"
+    hint = "the same command, without --force, runs it again; no new certificate is ordered for that"
     try:
         with step(Step.SERVER_RELOADED):
             outcome = await run_program(argv, _environment(generation, directory, os.environ), house.clock, LIMIT)

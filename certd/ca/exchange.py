@@ -145,7 +145,7 @@ class Exchange:
         if reply.status < 400:
             raise CaProtocolError(f"{self.what}: {kind.value}: HTTP {reply.status} where an object is due")
         problem = self._problem(reply)
-        raise CaRefused(f"{self.what}: {kind.value}", problem, hint=_hint(problem, reply))
+        raise CaRefused(f"{self.what}: {kind.value}", problem, hint=_hint(kind, problem, reply))
 
     def _problem(self, reply: Reply) -> Problem:
         return read_problem(reply, self._clock.now())
@@ -179,7 +179,9 @@ class Exchange:
             raise CaUnreachable(f"{self.what}: {kind.value}: no complete reply within {seconds:g} s") from None
 
 
-def _hint(problem: Problem, reply: Reply) -> str:
+def _hint(kind: Kind, problem: Problem, reply: Reply) -> str:
+    if kind is Kind.DIRECTORY and problem.status in {404, 405, 410}:
+        return "is this the CA's directory URL? It often ends in /directory or /dir"
     if problem.status == 409 and (owner := reply.header("Location")):  # §7.3.5
         return f"the key belongs to the account {clean(owner, 512)} already"
     if problem.kind == "userActionRequired" and problem.instance:
