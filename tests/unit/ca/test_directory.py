@@ -193,8 +193,8 @@ async def test_a_ca_without_profiles_says_none(fake: FakeCa, connect: Connect) -
 
 async def test_a_page_that_is_not_there_may_not_be_a_directory_at_all(fake: FakeCa, connect: Connect) -> None:
     """The commonest mistake with a CA of one's own: its address instead of its directory's."""
+    ca = await connect()
     fake.always("directory", reply(404))
-    async with connect() as ca:
-        with pytest.raises(CaRefused) as caught:
-            await ca.directory()
+    with pytest.raises(CaRefused) as caught:
+        await ca.directory()
     assert caught.value.hint.startswith("is this the CA's directory URL?")
