@@ -193,7 +193,7 @@ async def test_a_ca_without_profiles_says_none(fake: FakeCa, connect: Connect) -
 
 async def test_a_page_that_is_not_there_may_not_be_a_directory_at_all(fake: FakeCa, connect: Connect) -> None:
     """The commonest mistake with a CA of one's own: its address instead of its directory's."""
-    ca = await connect()
+    ca = await connect(registered=False)
     fake.always("directory", reply(404))
     with pytest.raises(CaRefused) as caught:
         await ca.directory()
