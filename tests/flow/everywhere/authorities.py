@@ -27,6 +27,8 @@ from tests.servers.requirement import require, root
 ZONE = "example.test"
 DEAD = f"dead.{ZONE}"  # names below it have an address at which nobody listens
 NOBODYS_ADDRESS = "127.255.255.253"
+SILENT = f"silent.{ZONE}"  # and these one where a test may listen, and say nothing
+SILENT_ADDRESS = "127.255.255.252"
 BLOCKED = f"blocked.{ZONE}"
 MAC_KEY = bytes(range(100, 132))
 
@@ -144,13 +146,16 @@ def _current(name: str, options: PebbleOptions, *more: Feature) -> Kind:
     )
 
 
+_ELSEWHERE = {f"*.{DEAD}": (NOBODYS_ADDRESS,), f"*.{SILENT}": (SILENT_ADDRESS,)}
+
+
 def _devca(name: str, options: Options, *more: Feature) -> Kind:
     return Kind(
         name,
         "devca",
         _PEBBLE | {Feature.PROFILES, Feature.ALTERNATES} | set(more),
         _ALL_KEYS,
-        partial(serve_devca, options=replace(options, addresses={f"*.{DEAD}": (NOBODYS_ADDRESS,)})),
+        partial(serve_devca, options=replace(options, addresses=_ELSEWHERE)),
         refused_name="www.example.org",
     )
 
@@ -222,7 +227,8 @@ def running_authority(kind: Kind, backstage: Backstage, folder: Path) -> Iterato
     if kind.own_ports:
         require(root())
     address = new_loopback_address() if kind.own_ports else LOOPBACK
-    zone = BindOptions(zones=(ZONE,), records={ZONE: [f"* IN A {address}", f"*.dead IN A {NOBODYS_ADDRESS}"]})
+    elsewhere = [f"{name}. IN A {found}" for name, (found,) in _ELSEWHERE.items()]
+    zone = BindOptions(zones=(ZONE,), records={ZONE: [f"* IN A {address}", *elsewhere]})
     with ExitStack() as stack:
         http, tls, listen = (stack.enter_context(held_port()) for _ in range(3))
         if kind.own_ports:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.everywhere.authorities import DEAD, ZONE, Authority, Feature
+from tests.flow.everywhere.authorities import DEAD, SILENT, ZONE, Authority, Feature
 from tests.flow.everywhere.command import Ran, run_here, run_process
 from tests.flow.everywhere.served import Binding
 
@@ -38,6 +38,10 @@ class Customer:
     def dead_name(self) -> str:
         """Its address is one where nobody listens."""
         return f"www.{self.stem}.{DEAD}"
+
+    def silent_name(self) -> str:
+        """Its address is one where a test may listen."""
+        return f"www.{self.stem}.{SILENT}"
 
     def live(self, name: str, file: str = "fullchain") -> Path:
         return self.state / "live" / name.replace("*", "_wildcard").replace(":", "-") / f"{file}.pem"
