@@ -34,7 +34,8 @@ class Scenario:
     """`before` sets the stage, `again` brings it to its end after a death, `goal` is what must have come of it.
 
     `status`: the command's own, when it is left alone; where that is not 0, `again` is needed after it as well.
-    `refused`: a step whose first time is refused by the CA, so that it never comes to its end.
+    `refused`: a step whose first time is refused by the CA, so that it never comes to its end. `invalid`: orders that
+    the CA must make invalid. `retry`: the command that follows a death, where `command` is not simply repeated.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Scenario:
     ways: tuple[Way, ...] = tuple(Way)
     status: int = 0
     refused: str = ""
+    invalid: int = 0
+    retry: Arguments | None = None
 
     def steps_by(self, way: Way) -> tuple[str, ...]:
         """Those of providers are left out for listeners: their rows are the proofs."""
@@ -93,6 +96,10 @@ def issue(w: World, way: Way) -> Sequence[str]:
     return w.issue(way, "--out", str(w.out), "--reload", "true")
 
 
+def unforced(w: World, way: Way) -> Sequence[str]:
+    return w.issue(way)
+
+
 def forced(w: World, way: Way) -> Sequence[str]:
     return w.issue(way, "--force")
 
@@ -137,6 +144,7 @@ RENEW = Scenario(
     command=forced,
     again=renewed_again,
     goal=lambda way: wanted(way, generations=2, orders=2),
+    retry=unforced,
 )
 
 
@@ -167,6 +175,8 @@ REFUSED = Scenario(
     again=refused_and_renewed,
     goal=lambda way: wanted(way, generations=2, orders=3),
     status=1,
+    invalid=1,
+    retry=unforced,
 )
 NEW_KEY = Scenario(
     name="new-key",
@@ -178,6 +188,7 @@ NEW_KEY = Scenario(
     command=forced,
     again=renewed_again,
     goal=lambda way: wanted(way, generations=2, orders=2),
+    retry=unforced,
     refused="finalize-sent",
 )
 QUARANTINE = Scenario(
@@ -190,6 +201,7 @@ QUARANTINE = Scenario(
     command=forced,
     again=renewed_again,
     goal=lambda way: wanted(way, generations=2, orders=2),
+    retry=unforced,
     status=1,
 )
 
@@ -222,6 +234,7 @@ CHANGE = Scenario(
     command=with_mail,
     again=with_mail_again,
     goal=lambda way: wanted(way, generations=1, orders=2, more=[MAIL]),
+    invalid=1,
 )
 
 
