@@ -15,7 +15,7 @@ from certd.files.access import PRIVATE, Access, apply
 from certd.files.faults import told
 from certd.files.live import GENERATIONS, live_number, parse_number
 from certd.files.pems import Pems
-from certd.files.writing import entries, exists, make_directory, opened, read, sweep, swept_on_error, write_new
+from certd.files.writing import entries, exists, opened, opened_or_made, read, sweep, swept_on_error, write_new
 from certd.model.identifiers import CertName, file_name
 from certd.model.steps import Step, step
 
@@ -33,18 +33,20 @@ def write_generation(root: Path, name: CertName, number: int, pems: Pems, access
     """
     component = file_name(name)
     directory = root / GENERATIONS / component / str(number)
-    with told(directory, "write the certificate's files"), opened(root) as top:
-        make_directory(GENERATIONS, at=top, access=access)
-        with opened(GENERATIONS, at=top, follow=False) as all_names:
-            make_directory(component, at=all_names, access=access)
-            with opened(component, at=all_names, follow=False) as parent:
-                _write(parent, str(number), pems, access)
+    with (
+        told(directory, "write the certificate's files"),
+        opened(root) as top,
+        opened_or_made(GENERATIONS, at=top, access=access) as all_names,
+        opened_or_made(component, at=all_names, access=access) as parent,
+    ):
+        _write(parent, str(number), pems, access)
     return directory
 
 
 def _write(parent: int, number: str, pems: Pems, access: Access) -> None:
     _sweep_leftovers(parent)
-    if _holds(parent, number, pems):
+    is_there = exists(number, at=parent)
+    if is_there and _holds(parent, number, pems):
         os.fsync(parent)  # an earlier try may have died between its rename and this
         return
     staged = f"{_STAGED}{number}"
@@ -57,7 +59,8 @@ def _write(parent: int, number: str, pems: Pems, access: Access) -> None:
             apply(access, directory, access.directory_mode)
             os.fsync(directory)
     with step(Step.FILES_RENAMED):
-        _set_aside(parent, number)
+        if is_there:
+            _set_aside(parent, number)
         os.rename(staged, number, src_dir_fd=parent, dst_dir_fd=parent)
         os.fsync(parent)
 
@@ -77,8 +80,6 @@ def _holds(parent: int, number: str, pems: Pems) -> bool:
 
 
 def _set_aside(parent: int, number: str) -> None:
-    if not exists(number, at=parent):
-        return
     aside = next(name for k in itertools.count(1) if not exists(name := f"{number}.aside-{k}", at=parent))
     os.rename(number, aside, src_dir_fd=parent, dst_dir_fd=parent)
     log.warning("files of a generation were not what the ledger has; set aside", extra={"now": aside})

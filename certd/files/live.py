@@ -11,7 +11,7 @@ from pathlib import Path
 
 from certd.files.access import PRIVATE, Access
 from certd.files.faults import told
-from certd.files.writing import exists, make_directory, opened, sweep, swept_on_error
+from certd.files.writing import exists, opened, opened_or_made, sweep, swept_on_error
 from certd.model.errors import StorageError
 from certd.model.identifiers import CertName, file_name
 from certd.model.steps import Step, step
@@ -46,16 +46,18 @@ def switch_live(root: Path, name: CertName, number: int, access: Access = PRIVAT
     """
     component = file_name(name)
     path = root / LIVE / component
-    with told(path, "switch the link"), opened(root) as top:
-        make_directory(LIVE, at=top, access=access)
-        with opened(LIVE, at=top, follow=False) as live:
-            shown = _number(component, live, path)
-            if shown is not None and shown > number and _is_whole(component, shown, live):
-                return shown
-            with step(Step.LIVE_SWITCHED):
-                if shown != number:
-                    _replace(component, _target(component, number), live)
-                os.fsync(live)  # also when it was switched before: that run may have died here
+    with (
+        told(path, "switch the link"),
+        opened(root) as top,
+        opened_or_made(LIVE, at=top, access=access) as live,
+    ):
+        shown = _number(component, live, path)
+        if shown is not None and shown > number and _is_whole(component, shown, live):
+            return shown
+        with step(Step.LIVE_SWITCHED):
+            if shown != number:
+                _replace(component, _target(component, number), live)
+            os.fsync(live)  # also when it was switched before: that run may have died here
     return number
 
 

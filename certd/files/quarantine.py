@@ -7,7 +7,7 @@ from pathlib import Path
 
 from certd.files.access import PRIVATE
 from certd.files.faults import told
-from certd.files.writing import make_directory, opened, sweep, swept_on_error, write_new
+from certd.files.writing import opened, opened_or_made, sweep, swept_on_error, write_new
 from certd.model.errors import StorageError
 from certd.model.identifiers import CertName, file_name
 from certd.model.steps import Step, step
@@ -20,18 +20,19 @@ def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) ->
     """Write what the CA sent for an order; a later download of the same order replaces it. Raises StorageError."""
     component, target = file_name(name), _file_of(order_id)
     path = root / QUARANTINE / component / target
-    with told(path, "keep the odd chain"), opened(root) as top:
-        make_directory(QUARANTINE, at=top, access=PRIVATE)
-        with opened(QUARANTINE, at=top, follow=False) as all_names:
-            make_directory(component, at=all_names, access=PRIVATE)
-            with opened(component, at=all_names, follow=False) as directory:
-                staged = _staged(target)
-                sweep(staged, at=directory)
-                with swept_on_error(staged, at=directory):
-                    write_new(staged, chain_pem.encode("utf-8"), at=directory, access=PRIVATE, mode=0o600)
-                    with step(Step.CHAIN_KEPT):
-                        os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
-                        os.fsync(directory)
+    with (
+        told(path, "keep the odd chain"),
+        opened(root) as top,
+        opened_or_made(QUARANTINE, at=top, access=PRIVATE) as all_names,
+        opened_or_made(component, at=all_names, access=PRIVATE) as directory,
+    ):
+        staged = _staged(target)
+        sweep(staged, at=directory)
+        with swept_on_error(staged, at=directory):
+            write_new(staged, chain_pem.encode("utf-8"), at=directory, access=PRIVATE, mode=0o600)
+            with step(Step.CHAIN_KEPT):
+                os.rename(staged, target, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
     return path
 
 

@@ -41,6 +41,20 @@ def make_directory(name: str, *, at: int, access: Access) -> bool:
     return True
 
 
+@contextmanager
+def opened_or_made(name: str, *, at: int, access: Access) -> Iterator[int]:
+    """A descriptor of the directory *name* below *at*; where it is not there it is made first, durably."""
+    try:
+        descriptor = os.open(name, _READ_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    except FileNotFoundError:
+        make_directory(name, at=at, access=access)
+        descriptor = os.open(name, _READ_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def write_new(name: str, data: bytes, *, at: int, access: Access, mode: int, durable: bool = True) -> None:
     """Create *name* below *at*, which must not be there: owner and mode before the first byte, fsync after the last."""
     # 0600 at the moment of birth, whatever mode follows: a wider one is given only once owner and group are right.
