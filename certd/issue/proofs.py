@@ -21,6 +21,7 @@ from certd.model.steps import Step, step
 async def publish(work: Work, wanted: Sequence[tuple[str, Publisher, Proof]]) -> None:
     """Journal and publish (authorization URL, publisher, proof), and return once the CA's checks can succeed (R42)."""
     now = work.tools.clock.now()
+    work.may_have_proofs = True
     rows = [
         ProofRecord(
             id=proof_id(work.order.id, url, publisher, proof),
@@ -56,11 +57,18 @@ def proof_id(order_id: str, authorization_url: str, publisher: Publisher, proof:
 
 
 async def withdraw_all(work: Work) -> None:
-    """Withdraw the order's proofs: its authorizations are all final, or it is dead (and nobody looks any more)."""
+    """Withdraw the order's proofs: its authorizations are all final, or it is dead (and nobody looks any more).
+
+    Safe to repeat, and costs nothing then.
+    """
+    if not work.may_have_proofs:
+        return
     tools, lives = work.tools, work.order.state is not OrderState.DEAD
     rows = await tools.ledger.proofs(work.order.id)
-    for failure in await withdraw(tools.ledger, tools.publishers, work.claim, rows, tools.clock.now(), linger=lives):
+    failures = await withdraw(tools.ledger, tools.publishers, work.claim, rows, tools.clock.now(), linger=lives)
+    for failure in failures:
         tools.progress.note(f"{failure}; it stays in the journal and is withdrawn at the next run")
+    work.may_have_proofs = bool(failures)
 
 
 async def withdraw(

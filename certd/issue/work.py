@@ -35,13 +35,14 @@ AT_ONCE = 4
 
 @dataclass(slots=True)
 class Work:
-    """Mutable in one place: `order` is replaced by `save`, and by nothing else."""
+    """Mutable in two places: `order` is replaced by `save`, `may_have_proofs` by `certd.issue.proofs`."""
 
     tools: Tools
     claim: Claim
     desired: Desired
     reason: str
     order: OrderRecord
+    may_have_proofs: bool = True  # an earlier run may have left some
 
     async def save(self, order: OrderRecord, which: Step, *records: Record, events: Sequence[Event] = ()) -> None:
         await self.tools.ledger.commit(self.claim, which, *records, order, events=events)  # a key before who names it
