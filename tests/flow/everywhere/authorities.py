@@ -47,6 +47,7 @@ class Feature(Enum):
     KEY_CHANGE = auto()
     SAYS_NO_AT_ONCE = auto()  # to a proof that it does not find; others look again for a minute
     REFUSES_NAMES = auto()  # some, by a rule of its own
+    REFUSES_NONCES = auto()  # half of them
     ENDS_AUTHORIZATIONS = auto()  # that a client gives up (RFC 8555 §7.5.2)
     SHOWS_CONTACT = auto()
     REASONS = auto()  # takes reasons for a revocation
@@ -54,14 +55,13 @@ class Feature(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`server`: the program, which is what counts as a witness. `half`: it refuses half of all nonces."""
+    """`server`: the program, which is what counts as a witness."""
 
     name: str
     server: str
     features: frozenset[Feature]
     key_types: frozenset[str]
     serve: Callable[[Place], AbstractAsyncContextManager[Served]]
-    half: bool = False
     own_ports: bool = False  # it comes to 80 and 443 only
     refused_name: str = BLOCKED
     wrong_binding: int = 1  # how certd exits then; 75 where the CA blames itself
@@ -142,7 +142,6 @@ def _current(name: str, options: PebbleOptions, *more: Feature) -> Kind:
         _PEBBLE | set(more),
         _ALL_KEYS - {"ed25519"},
         partial(serve_pebble, options=replace(options, blocked_names=(BLOCKED,))),
-        half=options.nonce_reject >= 50,
     )
 
 
@@ -164,7 +163,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         _current("pebble", PebbleOptions(authz_reuse=0)),
-        _current("pebble-half-nonces", PebbleOptions(authz_reuse=0, nonce_reject=50)),
+        _current("pebble-half-nonces", PebbleOptions(authz_reuse=0, nonce_reject=50), Feature.REFUSES_NONCES),
         _current("pebble-reuse", PebbleOptions(authz_reuse=100)),
         _current(
             "pebble-roots",
@@ -211,10 +210,15 @@ KINDS = {
             _ALL_KEYS,
             serve_step_ca,
         ),
-        _devca("devca", Options(processing=timedelta(milliseconds=200), authorization_reuse=0)),
+        _devca("devca", Options(processing=timedelta(milliseconds=200), processing_share=0.15, authorization_reuse=0)),
         _devca(
             "devca-eab",
-            Options(processing=timedelta(milliseconds=200), eab_keys={"kid-1": MAC_KEY}, authorization_reuse=1.0),
+            Options(
+                processing=timedelta(milliseconds=200),
+                processing_share=0.15,
+                eab_keys={"kid-1": MAC_KEY},
+                authorization_reuse=1.0,
+            ),
             Feature.EAB,
         ),
     )

@@ -4,7 +4,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,17 @@ class Customer:
         return self._until_heard(lambda: run_process([*arguments, *self.at_the_ca()], pass_fds))
 
     def _until_heard(self, run: Callable[[], Ran]) -> Ran:
-        """At a CA that refuses half of all nonces it refuses ten in a row at times: the command is given again."""
-        for _ in range(MOST_OUTAGES if self.authority.kind.half else 0):
+        """At a CA that refuses half of all nonces it refuses ten in a row at times: the command is given again.
+
+        What it said before stays said.
+        """
+        left, said = MOST_OUTAGES if Feature.REFUSES_NONCES in self.authority.kind.features else 0, ""
+        while True:
             ran = run()
-            if ran.status != 1 or "refused each nonce" not in ran.out + ran.err:
-                return ran
-        return run()
+            said += ran.err
+            if ran.status != 1 or "refused each nonce" not in ran.out + ran.err or left == 0:
+                return replace(ran, err=said)
+            left -= 1
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the ledger says."""
