@@ -4,9 +4,10 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -180,22 +181,27 @@ async def test_a_backup_taken_while_certd_writes_is_whole(store: SqliteStore, tm
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_directory_that_cannot_be_written_to_is_an_error_that_says_so(tmp_path: Path) -> None:
-    tmp_path.chmod(0o555)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
-    store = SqliteStore(tmp_path / "ledger.sqlite", ManualClock())
-    os.seteuid(12345)
-    try:
-        with pytest.raises(StorageError, match="Permission denied") as caught:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_directory_that_cannot_be_written_to_is_an_error_that_says_so() -> None:
+    with TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        folder.chmod(0o555)
+        store = SqliteStore(folder / "ledger.sqlite", ManualClock())
+        with _somebody_else(), pytest.raises(StorageError, match="Permission denied") as caught:
             asyncio.run(opened(store))
         assert "writable" in caught.value.hint
-        assert glance(store.path, NAME) is None
-        os.seteuid(0)
-        tmp_path.chmod(0o700)
-        os.seteuid(12345)
-        with pytest.raises(StorageError, match="Permission denied"):
+        with _somebody_else():
+            assert glance(store.path, NAME) is None
+        folder.chmod(0o700)
+        with _somebody_else(), pytest.raises(StorageError, match="Permission denied"):
             glance(store.path, NAME)
+
+
+@contextmanager
+def _somebody_else() -> Iterator[None]:
+    os.seteuid(12345)
+    try:
+        yield
     finally:
         os.seteuid(0)
 
