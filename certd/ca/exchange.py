@@ -6,7 +6,6 @@ Everything of one step ends by its deadline and within ten requests; 429, 5xx an
 they are the planner's.
 """
 
-import asyncio
 import random as random_
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from certd.ca.text import clean
 from certd.ca.transport import Reply, Transport
 from certd.ca.unreachable import ConnectionLost, NoncesRefused
 from certd.ca.wire import POST_AS_GET, Signer
-from certd.model.clock import Clock
+from certd.model.clock import Clock, time_limit
 from certd.model.errors import CaProtocolError, CaRefused, CaUnreachable
 from certd.model.problems import Problem, Reaction
 
@@ -172,11 +171,12 @@ class Exchange:
         # Loop time, because the other side's time is real even where ours is injected: a clock that leaps over a wait
         # would end every request at once.
         seconds = self._allowances[kind].seconds
+        said = f"{self.what}: {kind.value}: no complete reply within {seconds:g} s"
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds, said):
                 return await asking
         except TimeoutError:
-            raise CaUnreachable(f"{self.what}: {kind.value}: no complete reply within {seconds:g} s") from None
+            raise CaUnreachable(said) from None
 
 
 def _hint(kind: Kind, problem: Problem, reply: Reply) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 import pytest
 
 from certd.model.clock import SystemClock, deadline
-from tests.fakes.clock import ManualClock
+from tests.fakes.clock import LeapingClock, ManualClock
 
 SECOND = timedelta(seconds=1)
 
@@ -107,3 +107,51 @@ async def test_the_systems_clock_is_utc_and_a_past_moment_is_not_waited_for() ->
         moment = clock.now() + timedelta(milliseconds=20)
         await clock.sleep_until(moment)
     assert clock.now() >= moment
+
+
+async def test_a_deadline_passes_as_such_in_a_task_in_which_a_group_has_failed() -> None:
+    """Debian 12's Python 3.11.2 counts that task as cancelled for ever, and `asyncio.timeout` then ends in that."""
+
+    async def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails())
+    with pytest.raises(TimeoutError, match="no answer within 60 s"):
+        async with deadline(LeapingClock(), timedelta(seconds=60)):
+            await asyncio.Event().wait()
+
+
+async def test_a_deadline_passes_as_such_in_a_task_that_was_cancelled_before() -> None:
+    """Cleaning up has limits, too."""
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            async with deadline(LeapingClock(), timedelta(seconds=60)):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(cleans_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(TimeoutError, match="no answer within 60 s"):
+        await task
+
+
+async def test_a_cancellation_is_one_although_a_deadline_passes_at_the_same_time() -> None:
+    clock = ManualClock()
+
+    async def works() -> None:
+        async with deadline(clock, timedelta(seconds=60)):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(works())
+    for _ in range(3):  # until it waits
+        await asyncio.sleep(0)
+    assert clock.sleepers == 1
+    await clock.advance(timedelta(seconds=60))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
