@@ -36,6 +36,7 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._gathered: list[_Waiting] = []  # in this turn of the loop: what comes together is synced together
         self._thread: threading.Thread | None = None
 
     async def start(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
@@ -61,6 +62,7 @@ class Engine:
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        self._hand_over()
         self._jobs.put(None)
         ended, cancelled = asyncio.ensure_future(asyncio.to_thread(thread.join)), None
         while not ended.done():
@@ -74,10 +76,18 @@ class Engine:
     async def _submit(self, job: Callable[[sqlite3.Connection], T], *, writes: bool) -> T:
         if self._thread is None:
             raise StorageError(f"{self._path}: the ledger is closed")
-        waiting = _Waiting(job, writes, asyncio.get_running_loop().create_future())
-        self._jobs.put(waiting)  # from here on it cannot be taken back
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(job, writes, loop.create_future())
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(waiting)  # from here on it cannot be taken back
         result: T = await waiting.done
         return result
+
+    def _hand_over(self) -> None:
+        for waiting in self._gathered:
+            self._jobs.put(waiting)
+        self._gathered.clear()
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         connection: sqlite3.Connection | None = None
