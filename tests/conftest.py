@@ -11,6 +11,7 @@ from hypothesis import settings
 from tests import loopback_guard
 from tests.flow.everywhere.witnesses import lonely
 from tests.servers.process import logs
+from tests.servers.requirement import strict
 
 THREAD_LIMIT = 2.0  # seconds for threads to end by themselves after a test
 LONGEST_ID = 60  # characters of a parameter in a test's name
@@ -58,6 +59,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.skipped and strict():
+        report.outcome, report.longrepr = "failed", f"CERTD_TEST_STRICT=1 allows no skip: {_reason(report)}"
     if report.failed:
         report.sections += [(f"log of {log.program} ({log.path})", log.tail()) for log in logs]
     return report
