@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from certd.ledger.file import open_to_write, storage_error
+from certd.ledger.file import close, open_to_write, storage_error
 from certd.model.errors import StorageError
 
 T = TypeVar("T")
@@ -100,12 +100,12 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - this thread's edge: those who wait must hear of it
                 outcomes = [_Outcome(error=storage_error(self._path, error))] * len(batch)
                 if connection is not None and connection.in_transaction:  # even the rollback failed: begin anew
-                    connection.close()
+                    close(connection, self._path)
                     connection = None
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_tell, tuple(zip(batch, outcomes, strict=True)))
         if connection is not None:
-            connection.close()
+            close(connection, self._path)
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         batch: list[_Waiting] = []

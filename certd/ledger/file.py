@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from certd.ledger import schema
@@ -108,6 +109,21 @@ def _make_private(path: Path) -> None:
 def is_empty(connection: sqlite3.Connection) -> bool:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return not tables
+
+
+def close(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a connection that wrote, and see that what SQLite does then stays done: it deletes the -wal.
+
+    ext4 with data=writeback gives the blocks of a deleted file to others at once. A power cut that undoes the deletion
+    would leave a -wal that is valid to the middle, and the next open would take the ledger back in time.
+    """
+    connection.close()
+    with suppress(OSError):
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def storage_error(path: Path, error: Exception) -> StorageError:

@@ -84,6 +84,7 @@ async def test_a_kill_at_any_system_call_is_made_good_by_the_same_again(
 ) -> None:
     """Each thread counts for itself, so the one that calls most often decides; the number ends when nobody is hit."""
     require(program("strace", "strace"))
+    number = 0
     for number in range(1, MOST):
         async with a_world(tmp_path, warm, number) as w:
             arguments = w.issue(Way.HTTP)
@@ -101,7 +102,7 @@ async def test_a_system_call_that_fails_is_told_and_made_good_by_the_same_again(
 ) -> None:
     """Some failures are tolerated; the number ends when nothing has failed for a while."""
     require(program("strace", "strace"))
-    quiet = 0
+    number = quiet = 0
     for number in range(1, MOST):
         async with a_world(tmp_path, warm, number) as w:
             arguments = w.issue(Way.HTTP)
