@@ -18,21 +18,19 @@ SIGNALS = {"term": signal.SIGTERM, "int": signal.SIGINT}
 
 
 def cells() -> Iterator[Any]:
-    """Short are those of `issue`, ways and signals in turn."""
-    turns = itertools.cycle(itertools.product(Way, SIGNALS))
+    """Every (scenario, way, fail-point), the signals in turn. Short are those of `issue`, the ways in turn as well."""
+    words = itertools.cycle(SIGNALS)
     for scenario in ISSUANCE:
-        every = dict.fromkeys(point for way in Way for point in scenario.deaths(way))
-        for (turn_way, turn_word), point in zip(turns, every, strict=False):
-            for way, word in itertools.product(Way, SIGNALS):
-                if point not in scenario.deaths(way):
-                    continue
-                chosen = (
-                    scenario is ISSUE and word == turn_word and (way is turn_way or point not in ISSUE.deaths(turn_way))
-                )
-                marks = () if chosen else (pytest.mark.long,)
-                at = point.replace("kill", word)
+        deaths = {way: scenario.deaths(way) for way in scenario.ways}
+        for number, death in enumerate(dict.fromkeys(itertools.chain(*deaths.values()))):
+            ways = [way for way in scenario.ways if death in deaths[way]]
+            for way, word in zip(ways, words, strict=False):
+                is_short = scenario is ISSUE and way is ways[number % len(ways)]
+                point = death.replace("kill", word)
                 yield pytest.param(
-                    scenario, way, at, SIGNALS[word], id=f"{scenario.name}-{way.value}-{at}", marks=marks
+                    *(scenario, way, point, SIGNALS[word]),
+                    id=f"{scenario.name}-{way.value}-{point}",
+                    marks=() if is_short else (pytest.mark.long,),
                 )
 
 
