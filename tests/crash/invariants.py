@@ -62,17 +62,18 @@ class Goal:
     orders: int
     accounts: int = 1  # usable ones
     left_open: int = 0  # orders at the CA that nobody knows of
+    pruned: int = 0  # generations, the oldest
 
 
-def broken_now(seen: Seen) -> list[str]:
-    """What must hold at every instant, certd running or dead."""
-    return [*_files(seen.state), *_ledger_now(seen, read_ledger(seen.state))]
+def broken_now(seen: Seen, pruned: int = 0) -> list[str]:
+    """What must hold at every instant, certd running or dead. *pruned*: generations that may be forgotten."""
+    return [*_files(seen.state), *_ledger_now(seen, read_ledger(seen.state), pruned)]
 
 
 def broken_at_the_end(seen: Seen, goal: Goal) -> list[str]:
     """And what must hold once the command has said that it is done."""
     return [
-        *broken_now(seen),
+        *broken_now(seen, goal.pruned),
         *_ledger_done(seen, goal, read_ledger(seen.state)),
         *_ca_done(seen.ca, goal),
         *_installed(seen, goal),
@@ -143,19 +144,19 @@ def read_ledger(state: Path) -> Tables:
     return {**empty, **found}
 
 
-def _ledger_now(seen: Seen, tables: Tables) -> Iterator[str]:
+def _ledger_now(seen: Seen, tables: Tables, pruned: int) -> Iterator[str]:
     found = [*tables["pragma_integrity_check"], *tables["pragma_foreign_key_check"]]
     if found not in ([], [{"integrity_check": "ok"}]):
         yield f"ledger: {found}"
     keys = [load_der_private_key(row["blob"], None) for row in tables["keys"]]
     if len(seen.ca.accounts) > 1:
         yield f"{len(seen.ca.accounts)} accounts at the CA"
-    if lost := set(seen.ca.accounts) - set(map(_thumbprint, keys)):
-        yield f"accounts at the CA whose key nobody has: {lost}"
+    if orphans := set(seen.ca.accounts) - set(map(_thumbprint, keys)):
+        yield f"accounts at the CA whose key nobody has: {orphans}"
     known = set(map(_spki, keys))
-    for der in seen.ca.leaves:
-        if _spki(x509.load_der_x509_certificate(der)) not in known:
-            yield "a certificate was bought whose key nobody has"
+    lost = [der for der in seen.ca.leaves if _spki(x509.load_der_x509_certificate(der)) not in known]
+    if len(lost) > pruned:
+        yield f"{len(lost)} certificates were bought whose key nobody has"
     urls = [row["url"] for row in tables["orders"] if row["url"]]
     if len(urls) != len(set(urls)):
         yield "an order's URL stands twice in the journal"
@@ -177,10 +178,13 @@ def _ledger_done(seen: Seen, goal: Goal, tables: Tables) -> Iterator[str]:
         yield f"records left in the world: {seen.published}"
     generations = tables["generations"]
     bought = {hashlib.sha256(der).hexdigest() for der in seen.ca.leaves}
-    if {row["fingerprint"] for row in generations} != bought or len(generations) != len(bought):
+    if not {row["fingerprint"] for row in generations} <= bought or len(generations) != len(bought) - goal.pruned:
         yield f"{len(bought)} certificates were bought, {len(generations)} generations are in the ledger"
-    if sorted(row["number"] for row in generations) != list(range(1, goal.generations + 1)):
+    if sorted(row["number"] for row in generations) != list(range(goal.pruned + 1, goal.generations + 1)):
         yield f"generations {[row['number'] for row in generations]}, and {goal.generations} were wanted"
+    files = {path.name for path in seen.state.glob("generations/*/*")}
+    if files != {str(row["number"]) for row in generations}:
+        yield f"files of generations {files}"
     if missing := {row["number"] for row in generations} - {row["number"] for row in tables["renewals"]}:
         yield f"no moment of renewal for generations {missing}"
     if len(tables["failures"]) != seen.ca.failed:

@@ -3,7 +3,9 @@
 `steps` is what the command goes through when nothing happens to it; `test_every_step_is_a_fail_point` holds it to that.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from tests.crash.invariants import Goal
@@ -36,6 +38,7 @@ class Scenario:
     `status`: the command's own, when it is left alone; where that is not 0, `again` is needed after it as well.
     `refused`: a step whose first time is refused by the CA, so that it never comes to its end. `invalid`: orders that
     the CA must make invalid. `retry`: the command that follows a death, where `command` is not simply repeated.
+    `only`: the steps that it dies at here, where others have the rest.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Scenario:
     refused: str = ""
     invalid: int = 0
     retry: Arguments | None = None
+    only: tuple[str, ...] = ()
 
     def steps_by(self, way: Way) -> tuple[str, ...]:
         """Those of providers are left out for listeners: their rows are the proofs."""
@@ -63,6 +67,7 @@ class Scenario:
             f"{step}:{edge}:kill{_times(steps[: at + 1].count(step))}"
             for edge, steps in (("before", begun), ("after", done))
             for at, step in enumerate(steps)
+            if not self.only or step in self.only
         )
 
 
@@ -238,6 +243,43 @@ CHANGE = Scenario(
 )
 
 
+# What is old is forgotten
+
+KEPT, OLD = 5, 6  # generations
+
+
+async def grown_old(w: World, way: Way) -> None:
+    for _ in range(OLD):
+        await well(w, *forced(w, way))
+    with closing(sqlite3.connect(w.state / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE generations SET not_after = not_before + 1 WHERE number < ?", [OLD])
+    a_day_passes(w)
+
+
+def a_day_passes(w: World) -> None:
+    """Since it was last looked at what is old."""
+    with closing(sqlite3.connect(w.state / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("DELETE FROM meta WHERE key = 'pruned-at'")
+
+
+async def forgotten_again(w: World, way: Way) -> None:
+    while len(w.hell.certificates) < OLD + 2:
+        a_day_passes(w)
+        await well(w, *forced(w, way))
+
+
+FORGET = Scenario(
+    name="forget",
+    steps=("ledger-opened", *ORDER, *PROVE, *FINALIZE, *DOWNLOAD, *STORE, *INSTALL, "files-pruned", "pruned"),
+    before=grown_old,
+    command=forced,
+    again=forgotten_again,
+    goal=lambda way: replace(wanted(way, generations=OLD + 2, orders=OLD + 2), pruned=OLD + 2 - KEPT),
+    ways=(Way.ALPN,),
+    only=("files-pruned", "pruned"),
+)
+
+
 # certd account …, certd revoke
 
 
@@ -346,4 +388,4 @@ ACCOUNTS_AND_REVOCATION = (
 )
 
 ISSUANCE = (ISSUE, RENEW, REFUSED, NEW_KEY, QUARANTINE, CHANGE)
-ALL = (*ISSUANCE, *ACCOUNTS_AND_REVOCATION)
+ALL = (*ISSUANCE, FORGET, *ACCOUNTS_AND_REVOCATION)
