@@ -25,7 +25,7 @@ def parse_json(body: bytes, what: str) -> Any:
     """The value in *body*; raises CaProtocolError for anything that two parsers could read in two ways."""
     try:
         text = body.decode("utf-8")  # RFC 8555 §5; json.loads would guess UTF-16 and UTF-32 as well
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_not_json)
+        value = _DECODER.decode(text)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -148,3 +148,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _not_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_not_json)  # json.loads makes one for each reply
