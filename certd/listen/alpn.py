@@ -88,6 +88,11 @@ class TlsVisitor(Visitor):
             case ClientHello() as hello:
                 self._meet(hello)
 
+    def leave(self) -> None:
+        """Not in the middle of a handshake: cut off, it would be a failed validation."""
+        if self._handshake is None or self.answered:
+            super().leave()
+
     def _meet(self, hello: ClientHello) -> None:
         match decide(hello, self._lookup):
             case NotAcme():

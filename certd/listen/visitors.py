@@ -91,7 +91,7 @@ class Visitors:
                 self._some.clear()
 
     async def end(self) -> None:
-        """Close every connection; answers on their way out get GRACE. Nothing is open afterwards."""
+        """Close every connection; answers on their way out, and handshakes, get GRACE. Nothing is open afterwards."""
         self._ended = True
         try:
             for visitor in tuple(self._until):
@@ -112,7 +112,7 @@ class Visitor(asyncio.Protocol):
     def __init__(self, visitors: Visitors) -> None:
         self._visitors = visitors
         self._transport: asyncio.Transport | None = None
-        self._answered = False
+        self.answered = False
         self._afterwards = 0
         self.peer: Peer = ("", 0)
 
@@ -127,7 +127,7 @@ class Visitor(asyncio.Protocol):
         self._visitors.admit(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._answered:
+        if not self.answered:
             self.received(data)
             return
         self._afterwards += len(data)
@@ -148,7 +148,7 @@ class Visitor(asyncio.Protocol):
         Closing at once would answer bytes we have not read with a reset, which can overtake the answer and destroy
         it in the visitor's kernel (RFC 9112 §9.6); so what still comes is read and forgotten.
         """
-        self._answered = True
+        self.answered = True
         if self._transport is None or self._transport.is_closing():
             return
         self.send(data)

@@ -128,6 +128,8 @@ async def renewed_again(w: World, way: Way) -> None:
 
 async def refused_and_renewed(w: World, way: Way) -> None:
     """If the CA has not refused it yet, it does now."""
+    if w.seen().ca.failed:
+        w.hell.clear()
     await w.certd(*w.issue(way))
     if len(w.hell.certificates) < 2:
         await w.certd(*forced(w, way))

