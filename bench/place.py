@@ -124,7 +124,7 @@ class Places:
 def machine() -> str:
     cores, python = os.cpu_count() or 0, platform.python_version()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    return f"{cores} cores, {_memory():.0f} GB, Linux {platform.release()}, CPython {python}; load at the start: {load}"
+    return f"{cores} cores, {_memory():.0f} GB, Linux {platform.release().partition('-')[0]}, CPython {python}; load at the start: {load}"
 
 
 def _memory() -> float:
