@@ -36,16 +36,17 @@ def write_generation(root: Path, name: CertName, number: int, pems: Pems, access
     with (
         told(directory, "write the certificate's files"),
         opened(root) as top,
-        opened_or_made(GENERATIONS, at=top, access=access) as all_names,
-        opened_or_made(component, at=all_names, access=access) as parent,
+        opened_or_made(GENERATIONS, at=top, access=access) as (all_names, _),
+        opened_or_made(component, at=all_names, access=access) as (parent, is_new),
     ):
-        _write(parent, str(number), pems, access)
+        _write(parent, str(number), pems, access, is_empty=is_new)
     return directory
 
 
-def _write(parent: int, number: str, pems: Pems, access: Access) -> None:
-    _sweep_leftovers(parent)
-    is_there = exists(number, at=parent)
+def _write(parent: int, number: str, pems: Pems, access: Access, *, is_empty: bool) -> None:
+    if not is_empty:
+        _sweep_leftovers(parent)
+    is_there = not is_empty and exists(number, at=parent)
     if is_there and _holds(parent, number, pems):
         os.fsync(parent)  # an earlier try may have died between its rename and this
         return

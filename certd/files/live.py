@@ -49,7 +49,7 @@ def switch_live(root: Path, name: CertName, number: int, access: Access = PRIVAT
     with (
         told(path, "switch the link"),
         opened(root) as top,
-        opened_or_made(LIVE, at=top, access=access) as live,
+        opened_or_made(LIVE, at=top, access=access) as (live, _),
     ):
         shown = _number(component, live, path)
         if shown is not None and shown > number and _is_whole(component, shown, live):
@@ -96,7 +96,10 @@ def _is_whole(component: str, number: int, live: int) -> bool:
 
 def _replace(component: str, target: str, live: int) -> None:
     staged = f".{component}.new"
-    sweep(staged, at=live)
     with swept_on_error(staged, at=live):
-        os.symlink(target, staged, dir_fd=live)
+        try:
+            os.symlink(target, staged, dir_fd=live)
+        except FileExistsError:  # an earlier try has died
+            sweep(staged, at=live)
+            os.symlink(target, staged, dir_fd=live)
         os.rename(staged, component, src_dir_fd=live, dst_dir_fd=live)

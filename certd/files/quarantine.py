@@ -23,8 +23,8 @@ def keep_odd_chain(root: Path, name: CertName, order_id: str, chain_pem: str) ->
     with (
         told(path, "keep the odd chain"),
         opened(root) as top,
-        opened_or_made(QUARANTINE, at=top, access=PRIVATE) as all_names,
-        opened_or_made(component, at=all_names, access=PRIVATE) as directory,
+        opened_or_made(QUARANTINE, at=top, access=PRIVATE) as (all_names, _),
+        opened_or_made(component, at=all_names, access=PRIVATE) as (directory, _),
     ):
         staged = _staged(target)
         sweep(staged, at=directory)

@@ -42,15 +42,15 @@ def make_directory(name: str, *, at: int, access: Access) -> bool:
 
 
 @contextmanager
-def opened_or_made(name: str, *, at: int, access: Access) -> Iterator[int]:
-    """A descriptor of the directory *name* below *at*; where it is not there it is made first, durably."""
+def opened_or_made(name: str, *, at: int, access: Access) -> Iterator[tuple[int, bool]]:
+    """A descriptor of the directory *name* below *at*, and whether it was made just now, which is durable then."""
     try:
-        descriptor = os.open(name, _READ_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+        descriptor, is_new = os.open(name, _READ_DIRECTORY | os.O_NOFOLLOW, dir_fd=at), False
     except FileNotFoundError:
-        make_directory(name, at=at, access=access)
+        is_new = make_directory(name, at=at, access=access)
         descriptor = os.open(name, _READ_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
     try:
-        yield descriptor
+        yield descriptor, is_new
     finally:
         os.close(descriptor)
 
