@@ -124,7 +124,8 @@ class Places:
 def machine() -> str:
     cores, python = os.cpu_count() or 0, platform.python_version()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    return f"{cores} cores, {_memory():.0f} GB, Linux {platform.release().partition('-')[0]}, CPython {python}; load at the start: {load}"
+    linux = platform.release().partition("-")[0]
+    return f"{cores} cores, {_memory():.0f} GB, Linux {linux}, CPython {python}; load at the start: {load}"
 
 
 def _memory() -> float:
