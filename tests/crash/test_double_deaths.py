@@ -12,7 +12,7 @@ from tests.crash.runs import KILLED, Forks
 from tests.crash.scenarios import ALL
 from tests.crash.world import world
 
-PAIRS, SHORT = 500, 12
+PAIRS, SHORT = 500, 6
 NUMBERS: list[Any] = [
     pytest.param(number, marks=() if number < SHORT else (pytest.mark.long,)) for number in range(PAIRS)
 ]

@@ -19,14 +19,14 @@ SIGNALS = {"term": signal.SIGTERM, "int": signal.SIGINT}
 
 
 def cells() -> Iterator[Any]:
-    """Every (scenario, way, fail-point), the signals in turn. Short are those of `issue`, the ways in turn as well."""
+    """Every (scenario, way, fail-point), signals in turn. Short are those after the steps of `issue`, ways in turn."""
     words = itertools.cycle(SIGNALS)
     for scenario in ISSUANCE:
         deaths = {way: scenario.deaths(way) for way in scenario.ways}
         for number, death in enumerate(dict.fromkeys(itertools.chain(*deaths.values()))):
             ways = [way for way in scenario.ways if death in deaths[way]]
             for way, word in zip(ways, words, strict=False):
-                is_short = scenario is ISSUE and way is ways[number % len(ways)]
+                is_short = scenario is ISSUE and ":after:" in death and way is ways[number % len(ways)]
                 point = death.replace("kill", word)
                 yield pytest.param(
                     *(scenario, way, point, SIGNALS[word]),
