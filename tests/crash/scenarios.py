@@ -277,7 +277,9 @@ FORGET = Scenario(
     command=forced,
     again=forgotten_again,
     goal=lambda way: replace(wanted(way, generations=OLD + 2, orders=OLD + 2), pruned=OLD + 2 - KEPT),
+    retry=unforced,
     ways=(Way.ALPN,),
+    retry=unforced,
     only=("files-pruned", "pruned"),
 )
 
