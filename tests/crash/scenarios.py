@@ -279,7 +279,6 @@ FORGET = Scenario(
     goal=lambda way: replace(wanted(way, generations=OLD + 2, orders=OLD + 2), pruned=OLD + 2 - KEPT),
     retry=unforced,
     ways=(Way.ALPN,),
-    retry=unforced,
     only=("files-pruned", "pruned"),
 )
 
