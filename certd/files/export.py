@@ -13,7 +13,7 @@ from pathlib import Path
 from certd.files.access import PRIVATE, Access
 from certd.files.faults import told
 from certd.files.pems import PemFile, Pems
-from certd.files.writing import make_directory, opened, read, sweep, swept_on_error, write_new
+from certd.files.writing import make_directory, opened, read, sweep, swept_on_error, write_all_new, write_new
 from certd.model.errors import StorageError
 from certd.model.steps import Step, step
 
@@ -52,8 +52,8 @@ def export(directory: Path, pems: Pems, access: Access = PRIVATE) -> tuple[str, 
             for file in stale:
                 sweep(_beside(file), at=out)
                 staged.enter_context(swept_on_error(_beside(file), at=out))
-                mode = access.file_mode(is_secret=file.is_secret)
-                write_new(_beside(file), file.data, at=out, access=access, mode=mode)
+            files = [(_beside(file), file.data, access.file_mode(is_secret=file.is_secret)) for file in stale]
+            write_all_new(files, at=out, access=access)
             with step(Step.OUT_COPIED):
                 for file in stale:
                     os.rename(_beside(file), file.name, src_dir_fd=out, dst_dir_fd=out)

@@ -15,7 +15,7 @@ from certd.files.access import PRIVATE, Access, apply
 from certd.files.faults import told
 from certd.files.live import GENERATIONS, live_number, parse_number
 from certd.files.pems import Pems
-from certd.files.writing import entries, exists, opened, opened_or_made, read, sweep, swept_on_error, write_new
+from certd.files.writing import entries, exists, opened, opened_or_made, read, sweep, swept_on_error, write_all_new
 from certd.model.identifiers import CertName, file_name
 from certd.model.steps import Step, step
 
@@ -54,9 +54,8 @@ def _write(parent: int, number: str, pems: Pems, access: Access, *, is_empty: bo
     with swept_on_error(staged, at=parent), step(Step.FILES_STAGED):
         os.mkdir(staged, 0o700, dir_fd=parent)
         with opened(staged, at=parent, follow=False) as directory:
-            for file in pems.files():
-                mode = access.file_mode(is_secret=file.is_secret)
-                write_new(file.name, file.data, at=directory, access=access, mode=mode)
+            files = [(file.name, file.data, access.file_mode(is_secret=file.is_secret)) for file in pems.files()]
+            write_all_new(files, at=directory, access=access)
             apply(access, directory, access.directory_mode)
             os.fsync(directory)
     with step(Step.FILES_RENAMED):
