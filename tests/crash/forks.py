@@ -5,6 +5,7 @@ environment, output and descriptors; it can be killed as any other. Only the sec
 lets a matrix of hundreds of kills fit in a minute. Nothing may start a thread here before the fork.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -27,6 +28,7 @@ from tests.crash.tracing import trace
 
 LARGEST_JOB = 65536
 MOST_DESCRIPTORS = 8
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def _be_certd(job: dict[str, Any], descriptors: list[int]) -> None:
     status = 70
     try:
         os.setsid()
+        _end_with_the_tests()
         _redirect(job["output"])
         os.environ.clear()
         os.environ.update(job["environment"])
@@ -113,6 +116,13 @@ def _be_certd(job: dict[str, Any], descriptors: list[int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _end_with_the_tests() -> None:
+    """The kernel kills this process when the one that forked it ends, however that does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _set_trap(point: str | None, path: str | None) -> None:
