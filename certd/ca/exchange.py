@@ -171,12 +171,11 @@ class Exchange:
         # Loop time, because the other side's time is real even where ours is injected: a clock that leaps over a wait
         # would end every request at once.
         seconds = self._allowances[kind].seconds
-        said = f"{self.what}: {kind.value}: no complete reply within {seconds:g} s"
         try:
-            async with time_limit(seconds, said):
+            async with time_limit(seconds, kind.value):
                 return await asking
         except TimeoutError:
-            raise CaUnreachable(said) from None
+            raise CaUnreachable(f"{self.what}: {kind.value}: no complete reply within {seconds:g} s") from None
 
 
 def _hint(kind: Kind, problem: Problem, reply: Reply) -> str:

@@ -139,11 +139,10 @@ def _what_is_odd(findings: Sequence[Finding]) -> str:
 async def _store(work: Work, chain: Chain) -> Generation:
     tools, row = work.tools, work.order
     facts = tools.certificates.facts(chain.leaf)
-    before = await tools.ledger.newest_generation(row.name)
     now = tools.clock.now()
     generation = Generation(
         name=row.name,
-        number=before.number + 1 if before else 1,
+        number=work.before.number + 1 if work.before else 1,
         issuer=row.issuer,
         order_id=row.id,
         key_id=row.key_id,

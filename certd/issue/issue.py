@@ -35,12 +35,12 @@ async def issue(tools: Tools, desired: Desired, finding: Finding, *, by_person: 
     needs.
     """
     async with claimed(tools.ledger, desired) as claim:
-        row = await tools.ledger.open_order(desired.name)
+        row, before = await tools.ledger.open_order(desired.name), await tools.ledger.newest_generation(desired.name)
         if row is None or not row.state.is_paid:
-            await _check_admission(tools, desired, by_person=by_person)
+            await _check_admission(tools, desired, before, by_person=by_person)
         issuer = Scope(ScopeKind.ISSUER, desired.issuer, desired.issuer)
         try:
-            generation = await _one_or_another(tools, claim, desired, finding, by_person=by_person)
+            generation = await _one_or_another(tools, claim, desired, finding, before, by_person=by_person)
         except CaUnreachable as failure:
             await outage(tools, claim, issuer, "unreachable", failure)
             raise
@@ -70,17 +70,17 @@ async def claimed(ledger: Ledger, desired: Desired) -> AsyncIterator[Claim]:
 
 
 async def _one_or_another(
-    tools: Tools, claim: Claim, desired: Desired, finding: Finding, *, by_person: bool
+    tools: Tools, claim: Claim, desired: Desired, finding: Finding, before: Generation | None, *, by_person: bool
 ) -> Generation:
     """Follow the open order, or a new one; and once more from another where that one has come to nothing."""
     try:
-        return await drive(*await open_order(tools, claim, desired, finding))
+        return await drive(*await open_order(tools, claim, desired, finding, before))
     except OrderLost as lost:
         tools.progress.note(f"{lost}; trying another order")
     # What was learned of it counts: it may have been the fifth failed validation within an hour.
-    await _check_admission(tools, desired, by_person=by_person)
+    await _check_admission(tools, desired, before, by_person=by_person)
     try:
-        return await drive(*await open_order(tools, claim, desired, finding))
+        return await drive(*await open_order(tools, claim, desired, finding, before))
     except OrderLost as lost:
         raise lost.why from lost
 
@@ -125,10 +125,9 @@ async def _finalize(work: Work, order: Order) -> Order:
     return order
 
 
-async def _check_admission(tools: Tools, desired: Desired, *, by_person: bool) -> None:
+async def _check_admission(tools: Tools, desired: Desired, serving: Generation | None, *, by_person: bool) -> None:
     now = tools.clock.now()
     rows, failed = await tools.ledger.standing(_scopes(tools, desired), now - FAILED_VALIDATIONS_WITHIN)
-    serving = await tools.ledger.newest_generation(desired.name)
     verdict = admit(OrderRequest(rows, failed, by_person, serving.not_before if serving is not None else None), now)
     if isinstance(verdict, Wait):
         raise TryLater(

@@ -18,20 +18,22 @@ from certd.model.steps import Step, step
 from certd.plan.scopes import Stage
 
 
-async def open_order(tools: Tools, claim: Claim, desired: Desired, finding: Finding) -> tuple[Work, Order]:
-    """The order of this certificate, at the CA and in the journal.
+async def open_order(
+    tools: Tools, claim: Claim, desired: Desired, finding: Finding, before: Generation | None
+) -> tuple[Work, Order]:
+    """The order of the certificate after *before*, at the CA and in the journal.
 
     Raises CaError, the journal then has what the next run needs; OrderLost for an open order that came to nothing.
     """
     row = await tools.ledger.open_order(desired.name)
     if row is not None:
-        work = Work(tools, claim, desired, row.reason, row)
+        work = Work(tools, claim, desired, row.reason, row, before)
         mismatch = does_not_fit(row, await key_of(tools.ledger, row), desired, tools.account.id)
         if mismatch is None:
             return work, await _resume(work)
         await abandon(work, mismatch)
     await _end_namesake(tools, claim, desired)
-    work = await _intend(tools, claim, desired, finding)
+    work = await _intend(tools, claim, desired, finding, before)
     return work, await _place(work)
 
 
@@ -68,9 +70,8 @@ async def _end_namesake(tools: Tools, claim: Claim, desired: Desired) -> None:
     await abandon(Work(tools, claim, desired, row.reason, row), f"the same names are wanted as {desired.name} now")
 
 
-async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding) -> Work:
+async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding, before: Generation | None) -> Work:
     """Key, CSR and order row, durable before newOrder is sent (invariant 2)."""
-    before = await tools.ledger.newest_generation(desired.name)
     key_id: KeyId | None = None
     new_keys: list[KeyRecord] = []
     csr = desired.csr
@@ -94,7 +95,7 @@ async def _intend(tools: Tools, claim: Claim, desired: Desired, finding: Finding
         state=OrderState.INTENT,
         created_at=tools.clock.now(),
     )
-    work = Work(tools, claim, desired, finding.message, row)
+    work = Work(tools, claim, desired, finding.message, row, before)
     await work.save(row, Step.INTENT_STORED, *new_keys)
     return work
 

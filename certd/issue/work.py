@@ -42,6 +42,7 @@ class Work:
     desired: Desired
     reason: str
     order: OrderRecord
+    before: Generation | None = None  # the newest one; while the claim is held nobody else makes another
     may_have_proofs: bool = True  # an earlier run may have left some
 
     async def save(self, order: OrderRecord, which: Step, *records: Record, events: Sequence[Event] = ()) -> None:
