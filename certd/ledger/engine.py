@@ -1,16 +1,17 @@
 """SQLite on a thread of its own: jobs in, group commits out.
 
 WAL and `synchronous=FULL`: what was committed survives a power cut. All jobs that wait while one transaction is being
-synced share the next one, each behind a savepoint, so that one lost claim does not undo its neighbours. Who waits is
-told after the COMMIT that made the job true, never before, and all of a batch by one word to the loop.
+synced share the next one; where one of them fails, it is run again with each behind a savepoint, so that one lost claim
+does not undo its neighbours. Who waits is told after the COMMIT that made the job true, never before, and all of a
+batch by one word to the loop. Each statement may wait for the interpreter, so there are few.
 """
 
 import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class Engine:
         self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._gathered: list[_Waiting] = []  # in this turn of the loop: what comes together is synced together
         self._thread: threading.Thread | None = None
+        self.guard: Job | None = None  # begins each transaction; what it raises undoes it and is told to all in it
 
     async def start(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file and run *prepare* (schema, epoch) as the first transaction; raises StorageError."""
@@ -49,6 +51,7 @@ class Engine:
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job* in a transaction and return once that is on the disk. It gives back values, never a cursor.
 
+        It has effects on the connection only: it may be run again, after a ROLLBACK, for a neighbour's sake.
         Raises StorageError, sqlite3.IntegrityError, and what *job* raises; nothing of it was written then. A cancelled
         caller's job is run all the same: what was about to be remembered (the URL of an order!) is worth it.
         """
@@ -96,7 +99,7 @@ class Engine:
             batch, stop = self._next_batch()
             try:
                 connection = connection or open_to_write(self._path)
-                outcomes = _run(self._path, connection, batch)
+                outcomes = _run(self._path, connection, batch, self.guard)
             except Exception as error:  # noqa: BLE001 - this thread's edge: those who wait must hear of it
                 outcomes = [_Outcome(error=storage_error(self._path, error))] * len(batch)
                 if connection is not None and connection.in_transaction:  # even the rollback failed: begin anew
@@ -128,20 +131,43 @@ class _Outcome:
     error: Exception | None = None
 
 
-def _run(path: Path, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> list[_Outcome]:
+def _run(path: Path, connection: sqlite3.Connection, batch: Sequence[_Waiting], guard: Job | None) -> list[_Outcome]:
     if not any(waiting.writes for waiting in batch):
         return [_outcome(path, connection, waiting.job) for waiting in batch]
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection, guard):
+        outcomes = _until_one_fails(path, connection, batch)
+        if len(outcomes) == len(batch):
+            connection.execute("COMMIT")
+            return outcomes
+    with _transaction(connection, guard):
         outcomes = [
             _in_savepoint(path, connection, waiting.job) if waiting.writes else _outcome(path, connection, waiting.job)
             for waiting in batch
         ]
         connection.execute("COMMIT")
-    except BaseException:
+    return outcomes
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, guard: Job | None) -> Iterator[None]:
+    """What is not committed in the block is undone."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if guard is not None:
+            guard(connection)
+        yield
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
+
+
+def _until_one_fails(path: Path, connection: sqlite3.Connection, batch: Iterable[_Waiting]) -> list[_Outcome]:
+    outcomes: list[_Outcome] = []
+    for waiting in batch:
+        outcome = _outcome(path, connection, waiting.job)
+        if outcome.error is not None or not connection.in_transaction:  # SQLite ends it itself where the disk is full
+            break
+        outcomes.append(outcome)
     return outcomes
 
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +63,7 @@ class Ledger:
         self._epoch = epoch
         self._held: dict[CertName, Claim] = {}
         self.live_proofs = LiveProofs()
+        engine.guard = self._fence
 
     # claims
 
@@ -107,21 +109,17 @@ class Ledger:
 
         Raises ClaimLost, StorageError.
         """
-
-        def fenced(connection: sqlite3.Connection) -> R:
-            self._fence(connection)
-            return job(connection)
-
         try:
             with step(which):
-                return await self._engine.write(fenced)
+                return await self._engine.write(job)
         except sqlite3.IntegrityError as error:
             raise StorageError(f"{which.value}: refused by the ledger: {error}") from error
 
     async def clear_scopes(self, scopes: Iterable[Scope]) -> None:
         """A success or a person's word ends their waits; what counts against the CA's limits stays in `failures`."""
-        rows = [_scope_key(scope) for scope in scopes]
-        await self.change(Step.SCOPES_CLEARED, lambda c: c.executemany(f"DELETE FROM scopes {_SCOPE}", rows).rowcount)  # noqa: S608 - words of ours
+        these, keys = _scopes_in(scopes)
+        if keys:
+            await self.change(Step.SCOPES_CLEARED, lambda c: c.execute(f"DELETE FROM scopes {these}", keys).rowcount)  # noqa: S608 - words of ours
 
     def _fence(self, connection: sqlite3.Connection) -> None:
         found = connection.execute("SELECT epoch FROM nodes WHERE node = ?", (self._node,)).fetchone()
@@ -209,15 +207,21 @@ class Ledger:
         self, scopes: Sequence[Scope], since: datetime
     ) -> tuple[list[ScopeRecord], list[list[FailureRecord]]]:
         """What any of *scopes* waits for, and the failures of each: one question, however many names there are."""
-        waits, failures = select(ScopeRecord, _SCOPE), select(FailureRecord, _FAILURES)
-        keys, after = [_scope_key(scope) for scope in scopes], to_micros(since)
+        these, keys = _scopes_in(scopes)
+        if not keys:
+            return [], []
+        waits, failures = select(ScopeRecord, these), select(FailureRecord, f"{these} AND at >= ? ORDER BY at")
+        after = to_micros(since)
 
-        def job(connection: sqlite3.Connection) -> tuple[list[Any], list[list[Any]]]:
-            rows = [row for key in keys for row in connection.execute(waits, key)]
-            return rows, [connection.execute(failures, (*key, after)).fetchall() for key in keys]
+        def job(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            return connection.execute(waits, keys).fetchall(), connection.execute(failures, [*keys, after]).fetchall()
 
         rows, failed = await self._engine.read(job)
-        return [decode(ScopeRecord, row) for row in rows], [[decode(FailureRecord, r) for r in each] for each in failed]
+        of: dict[Scope, list[FailureRecord]] = {scope: [] for scope in scopes}
+        for row in failed:
+            failure: FailureRecord = decode(FailureRecord, row)
+            of[failure.scope].append(failure)
+        return [decode(ScopeRecord, row) for row in rows], [of[scope] for scope in scopes]
 
     async def events(self, after: int = 0, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
         """Outbox rows with an id above *after*, oldest first."""
@@ -252,6 +256,12 @@ class Ledger:
 
 def _scope_key(scope: Scope) -> tuple[str, str, str]:
     return scope.kind.value, scope.issuer, scope.key
+
+
+def _scopes_in(scopes: Iterable[Scope]) -> tuple[str, list[str]]:
+    """A condition for all of *scopes* at once, and its parameters."""
+    keys = [_scope_key(scope) for scope in scopes]
+    return f"WHERE (kind, issuer, key) IN (VALUES {', '.join(['(?, ?, ?)'] * len(keys))})", [*chain.from_iterable(keys)]
 
 
 @asynccontextmanager

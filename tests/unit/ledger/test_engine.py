@@ -248,3 +248,17 @@ async def test_no_cursor_leaves_the_thread(engine: Engine, path: Path) -> None:
     with pytest.raises(TypeError, match="a cursor must not leave the ledger's thread"):
         await engine.write(lambda c: c.execute("INSERT INTO t (n) VALUES (1)"))
     assert seen_by_others(path) == []
+
+
+async def test_what_the_guard_refuses_is_not_written_and_told_to_all(engine: Engine, path: Path) -> None:
+    """A state directory that was taken over: whoever is in the batch, and whatever else was fine."""
+
+    def taken_over(_: sqlite3.Connection) -> None:
+        raise StorageError("another certd took it over")
+
+    engine.guard = taken_over
+    tasks = await batch(engine, insert(1), insert(2))
+    assert [str(task.exception()) for task in tasks] == ["another certd took it over"] * 2
+    engine.guard = None
+    assert await engine.write(insert(3)) == 1
+    assert seen_by_others(path) == [3]
